@@ -1,0 +1,166 @@
+"""`Tuner`, `Assessor` and `Advisor`: what an algorithm is to the kernel.
+
+The kernel talks to one kind of algorithm, the `Advisor`. A tuner with an optional assessor is
+composed into one by `tune_core.algorithms.compose`. All calls to one algorithm are serial, in the
+order of the experiment's record, and run outside the event loop; it may take its time.
+
+Values are oriented before an algorithm sees them: **lower is better**, whatever the user's
+`optimize_mode`, and always finite. Randomness comes from `self.rng(parameter_id)`, which depends
+on the experiment's seed and the number of the proposal alone: this is what makes a resumed
+experiment go on exactly as an undisturbed one would.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from tune_core.trial import Parameters, TrialState
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tune_core.space import SearchSpace
+
+__all__ = ["Advisor", "Assessor", "Observation", "Tuner"]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One finished evaluation that came from elsewhere: an earlier experiment, a file.
+
+    Attributes:
+        value: Oriented, lower is better, finite.
+    """
+
+    parameters: Parameters
+    value: float
+
+
+class _Seeded:
+    """Randomness that depends on (seed, proposal) alone, so that replay repeats it."""
+
+    _seed: int = 0
+
+    def set_seed(self, seed: int) -> None:
+        """Called by the kernel once, before anything else."""
+        self._seed = seed
+
+    def rng(self, parameter_id: int, stream: int = 0) -> np.random.Generator:
+        """The generator of proposal `parameter_id`; `stream` gives independent ones for it."""
+        import numpy as np
+
+        # Philox is counter-based: a fresh generator costs microseconds and no two keys overlap.
+        key = np.random.SeedSequence((self._seed, parameter_id, stream))
+        return np.random.Generator(np.random.Philox(key))
+
+
+class Tuner(_Seeded, ABC):
+    """Proposes configurations and learns from final results.
+
+    The methods are NNI's. Order of calls: `set_seed`, `update_search_space`, `import_data` for
+    what is imported, then for each trial `generate_parameters`, `register_pending`, and
+    `receive_trial_result` if it succeeded, `trial_end` in any case.
+    """
+
+    replays_proposals: ClassVar[bool] = True
+    """Whether resuming must repeat `generate_parameters`. Set to False when it leaves no trace
+    that `register_pending` does not also leave, and resuming costs nothing however slow it is."""
+
+    deduplicates: ClassVar[bool] = False
+    """True when the tuner itself sees to repeats and to the end of a finite space. Otherwise the
+    kernel replaces a configuration that was proposed before by one that was not, and ends the
+    search when a finite space is used up."""
+
+    @abstractmethod
+    def update_search_space(self, search_space: SearchSpace) -> None:
+        """The space to search; called first, and again when the user changes it at run time.
+
+        Raises:
+            SearchSpaceError: The tuner cannot take this space; names the parameter.
+        """
+
+    @abstractmethod
+    def generate_parameters(self, parameter_id: int) -> Parameters | None:
+        """Propose a configuration.
+
+        Returns None for "not now" (asked again after the next event; must leave no trace).
+
+        Raises:
+            NoMoreTrial: There will never be another one.
+        """
+
+    def register_pending(self, parameter_id: int, parameters: Parameters) -> None:  # noqa: B027
+        """`parameters` are now on trial under `parameter_id`.
+
+        They are what `generate_parameters` returned, or the kernel's replacement for a repeat, or
+        a configuration that the user submitted, for which nothing was generated.
+        """
+
+    @abstractmethod
+    def receive_trial_result(self, parameter_id: int, parameters: Parameters, value: float) -> None:
+        """A trial succeeded with `value` (oriented: lower is better)."""
+
+    def trial_end(self, parameter_id: int, success: bool) -> None:  # noqa: B027
+        """A trial is over; follows `receive_trial_result` if it succeeded."""
+
+    def import_data(self, data: Sequence[Observation]) -> None:
+        """Learn from evaluations made elsewhere. The default treats each as a finished trial
+        with a negative parameter id."""
+        for number, observation in enumerate(data, start=1):
+            self.register_pending(-number, observation.parameters)
+            self.receive_trial_result(-number, observation.parameters, observation.value)
+            self.trial_end(-number, success=True)
+
+
+class Assessor(_Seeded, ABC):
+    """Judges running trials by their intermediate results."""
+
+    @abstractmethod
+    def assess_trial(self, trial_id: str, history: Sequence[float]) -> bool:
+        """Should this trial go on? `history` is all it reported so far, oriented, never empty.
+
+        Called for each intermediate result, in order. False ends the trial as EARLY_STOPPED.
+        """
+
+    def trial_end(self, trial_id: str, success: bool) -> None:  # noqa: B027
+        """A trial that reported at least once is over. `success` means it was not stopped and
+        did not fail."""
+
+
+class Advisor(_Seeded, ABC):
+    """A whole algorithm: proposes configurations, hears everything, may stop a trial.
+
+    Hyperband and its kind implement this directly. `listens` spares the experiment the calls of
+    `report_intermediate` for an algorithm that has no use for them.
+    """
+
+    listens: ClassVar[bool] = True
+    replays_proposals: ClassVar[bool] = True  # as `Tuner.replays_proposals`
+
+    @abstractmethod
+    def update_search_space(self, search_space: SearchSpace) -> None:
+        """As `Tuner.update_search_space`."""
+
+    @abstractmethod
+    def propose(self, parameter_id: int) -> Parameters | None:
+        """As `Tuner.generate_parameters`; parameters may carry keys beside those of the space,
+        such as TRIAL_BUDGET."""
+
+    def register_pending(self, parameter_id: int, parameters: Parameters) -> None:  # noqa: B027
+        """As `Tuner.register_pending`: the configuration is durable and will be run."""
+
+    def report_intermediate(self, parameter_id: int, value: float) -> bool:
+        """An intermediate result, oriented, in order. Return False to stop the trial."""
+        return True
+
+    @abstractmethod
+    def trial_end(self, parameter_id: int, state: TrialState, value: float | None) -> None:
+        """A trial is over. `value` is its oriented final result, None unless it SUCCEEDED, or was
+        stopped early by this algorithm and the configuration asks for its last result to count."""
+
+    @abstractmethod
+    def import_data(self, data: Sequence[Observation]) -> None:
+        """As `Tuner.import_data`."""

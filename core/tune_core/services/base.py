@@ -1,0 +1,115 @@
+"""`TrainingService`: what the kernel asks of a platform, and what it gives it.
+
+A service starts, stops and adopts attempts, and carries their messages. It never decides what to
+run, and it holds no truth: all that must outlive the manager is in the identity that it hands to
+`ServiceEvents.started`, which the kernel stores and gives back to `adopt`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from pydantic import BaseModel
+
+from tune_core.trial import Attempt, AttemptKey, Ending, Message
+
+__all__ = ["ServiceContext", "ServiceEvents", "TrainingService"]
+
+
+class ServiceEvents(Protocol):
+    """What a service tells the kernel. Call from the manager's event loop only."""
+
+    def waiting(self, key: AttemptKey, reason: str) -> None:
+        """`key` cannot start yet. `reason` is for a person: which resource, held by whom."""
+
+    async def started(self, key: AttemptKey, identity: Mapping[str, Any]) -> bool:
+        """`key` is about to run under `identity` (JSON values; enough to find it again).
+
+        Returns once that is durable. False means the attempt was cancelled meanwhile: do not let
+        it run. A service must be able to die at any moment around this call without the trial
+        running unrecorded, so the trial waits at a gate until this returned True.
+        """
+
+    async def messages(self, key: AttemptKey, messages: Sequence[Message]) -> None:
+        """`key` reported. In order; repeats are dropped by the kernel. Returns when the kernel
+        has room for more, which is how a flood in one trial slows that trial's reader alone."""
+
+    def ended(self, key: AttemptKey, ending: Ending) -> None:
+        """`key` is over: its whole process tree is gone and all its messages were delivered.
+        Called exactly once for each attempt that was submitted or adopted, cancelled or not."""
+
+    def trouble(self, summary: str) -> None:
+        """Something is wrong with the platform itself; shown until called with an empty text."""
+
+
+@dataclass(frozen=True)
+class ServiceContext:
+    """What a service knows about the experiment it serves.
+
+    Attributes:
+        directory: The experiment's folder. A service may keep files of its own in
+            `directory / "service"`, created on first use.
+        concurrency: The most attempts that will be submitted at once.
+    """
+
+    experiment_id: str
+    directory: Path
+    concurrency: int
+    events: ServiceEvents
+
+
+class TrainingService(ABC):
+    """A platform that runs trials.
+
+    `Config` is the pydantic model of the service's section of the configuration; its fields other
+    than `platform` are the service's own. The constructor receives the validated model.
+
+    All methods run in the manager's event loop and none may block it. An exception from any of
+    them is shown to the user and stops the experiment from submitting; running trials go on.
+    """
+
+    Config: ClassVar[type[BaseModel]]
+
+    @abstractmethod
+    async def open(self, context: ServiceContext) -> None:
+        """Make ready. Raises TrainingServiceError when the platform cannot be used at all."""
+
+    @abstractmethod
+    async def submit(self, attempt: Attempt) -> None:
+        """Take charge of `attempt` and return at once; it starts when there is room.
+
+        Idempotent by key: after a crash the kernel submits again every attempt that was not
+        recorded as started, and a half-made one must be taken over or cleared away.
+        """
+
+    @abstractmethod
+    async def adopt(self, attempt: Attempt, identity: Mapping[str, Any], last_sequence: int) -> None:
+        """Take charge of an attempt that an earlier manager started, alive or not by now.
+
+        Messages after `last_sequence` (-1: none was recorded) are delivered, then its end, also
+        when it ended while no manager was there. An attempt that cannot be found any more ends as
+        lost.
+        """
+
+    @abstractmethod
+    async def cancel(self, key: AttemptKey) -> None:
+        """End `key`: SIGTERM or its like, a grace period, then force; the whole tree.
+
+        Returns when that is under way; `ended` follows. Unknown keys and repeats are ignored.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of everything without ending anything: attempts still running go on, and a
+        later manager adopts them."""
+
+    async def clean(self, directory: Path) -> None:
+        """Remove what this experiment left on the platform outside `directory`. Called by
+        `tune experiment delete`, on a service that was not opened."""
+
+    def set_concurrency(self, concurrency: int) -> None:  # noqa: B027 (most services need not care)
+        """The most attempts that will be submitted at once was changed at run time."""
