@@ -42,6 +42,10 @@ class Observation:
 class _Seeded:
     """Randomness that depends on (seed, proposal) alone, so that replay repeats it."""
 
+    default_optimize_mode: ClassVar[str] = "maximize"
+    """What a configuration without `optimize_mode` means, for information only: the kernel
+    orients values."""
+
     _seed: int = 0
 
     def set_seed(self, seed: int) -> None:
@@ -92,7 +96,7 @@ class Tuner(_Seeded, ABC):
             NoMoreTrial: There will never be another one.
         """
 
-    def register_pending(self, parameter_id: int, parameters: Parameters) -> None:  # noqa: B027
+    def register_pending(self, parameter_id: int, parameters: Parameters) -> None:
         """`parameters` are now on trial under `parameter_id`.
 
         They are what `generate_parameters` returned, or the kernel's replacement for a repeat, or
@@ -103,7 +107,7 @@ class Tuner(_Seeded, ABC):
     def receive_trial_result(self, parameter_id: int, parameters: Parameters, value: float) -> None:
         """A trial succeeded with `value` (oriented: lower is better)."""
 
-    def trial_end(self, parameter_id: int, success: bool) -> None:  # noqa: B027
+    def trial_end(self, parameter_id: int, success: bool) -> None:
         """A trial is over; follows `receive_trial_result` if it succeeded."""
 
     def import_data(self, data: Sequence[Observation]) -> None:
@@ -122,10 +126,11 @@ class Assessor(_Seeded, ABC):
     def assess_trial(self, trial_id: str, history: Sequence[float]) -> bool:
         """Should this trial go on? `history` is all it reported so far, oriented, never empty.
 
-        Called for each intermediate result, in order. False ends the trial as EARLY_STOPPED.
+        Called for each intermediate result, in order. False ends the trial as EARLY_STOPPED. A
+        retried trial begins again with a history of one.
         """
 
-    def trial_end(self, trial_id: str, success: bool) -> None:  # noqa: B027
+    def trial_end(self, trial_id: str, success: bool) -> None:
         """A trial that reported at least once is over. `success` means it was not stopped and
         did not fail."""
 
@@ -149,12 +154,16 @@ class Advisor(_Seeded, ABC):
         """As `Tuner.generate_parameters`; parameters may carry keys beside those of the space,
         such as TRIAL_BUDGET."""
 
-    def register_pending(self, parameter_id: int, parameters: Parameters) -> None:  # noqa: B027
+    def register_pending(self, parameter_id: int, parameters: Parameters) -> None:
         """As `Tuner.register_pending`: the configuration is durable and will be run."""
 
     def report_intermediate(self, parameter_id: int, value: float) -> bool:
         """An intermediate result, oriented, in order. Return False to stop the trial."""
         return True
+
+    def trial_restart(self, parameter_id: int) -> None:
+        """The trial runs again from its start, with the same configuration: its machine was lost,
+        or it is retried. What it reported so far is void."""
 
     @abstractmethod
     def trial_end(self, parameter_id: int, state: TrialState, value: float | None) -> None:

@@ -111,5 +111,5 @@ class TrainingService(ABC):
         """Remove what this experiment left on the platform outside `directory`. Called by
         `tune experiment delete`, on a service that was not opened."""
 
-    def set_concurrency(self, concurrency: int) -> None:  # noqa: B027 (most services need not care)
+    def set_concurrency(self, concurrency: int) -> None:
         """The most attempts that will be submitted at once was changed at run time."""

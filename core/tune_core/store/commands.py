@@ -1,0 +1,88 @@
+"""How anybody asks a running manager for a change: a row in the record, and a doorbell.
+
+The manager is the only writer of events; a request is a row in `command`, which the manager
+answers in place. Touching the file `doorbell` wakes it; without a wake-up it looks every two
+seconds. An experiment therefore opens no port and no socket.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from typing import Any, NamedTuple
+
+from tune_core.errors import ExperimentBusyError, TuneError
+from tune_core.store.directory import ExperimentDirectory
+from tune_core.store.events import dump_json
+from tune_core.store.lock import ManagerLock
+
+__all__ = ["Command", "answer_command", "open_commands", "request"]
+
+
+class Command(NamedTuple):
+    """One request, as the manager sees it."""
+
+    id: int
+    verb: str
+    arguments: dict[str, Any]
+
+
+def request(
+    directory: ExperimentDirectory, verb: str, *, timeout_s: float = 60.0, **arguments: Any
+) -> dict[str, Any]:
+    """Ask the manager of an experiment for something and wait for its answer.
+
+    Raises:
+        ExperimentBusyError: No manager is running.
+        TuneError: The manager refused, with its reason; or it did not answer in time.
+    """
+    if not ManagerLock.is_held(directory.lock):
+        raise ExperimentBusyError(
+            f"experiment {directory.id} has no running manager\n  start it again: tune resume {directory.id}"
+        )
+    connection = sqlite3.connect(directory.record, isolation_level=None, timeout=10.0)
+    try:
+        cursor = connection.execute(
+            "INSERT INTO command (time, verb, arguments) VALUES (?, ?, ?)",
+            (time.time(), verb, dump_json(arguments)),
+        )
+        os.utime(directory.doorbell)
+        answer = _wait(connection, directory, cursor.lastrowid, timeout_s)
+    finally:
+        connection.close()
+    if "error" in answer:
+        raise TuneError(answer["error"])
+    return answer
+
+
+def _wait(
+    connection: sqlite3.Connection, directory: ExperimentDirectory, number: int | None, timeout_s: float
+) -> dict[str, Any]:
+    deadline = time.monotonic() + timeout_s
+    pause_s = 0.002
+    while time.monotonic() < deadline:
+        row = connection.execute("SELECT answer FROM command WHERE id = ?", (number,)).fetchone()
+        if row[0] is not None:
+            answer: dict[str, Any] = json.loads(row[0])
+            return answer
+        if pause_s > 0.05 and not ManagerLock.is_held(directory.lock):
+            raise ExperimentBusyError(f"the manager of experiment {directory.id} ended without an answer")
+        time.sleep(pause_s)
+        pause_s = min(0.1, pause_s * 1.5)
+    raise TuneError(
+        f"the manager of experiment {directory.id} did not answer within {timeout_s:.0f} s\n"
+        "  the request stands and may still be carried out. See `tune log manager`"
+    )
+
+
+def open_commands(connection: sqlite3.Connection) -> list[Command]:
+    """Requests without an answer, oldest first."""
+    rows = connection.execute("SELECT id, verb, arguments FROM command WHERE answer IS NULL ORDER BY id")
+    return [Command(number, verb, json.loads(arguments)) for number, verb, arguments in rows]
+
+
+def answer_command(connection: sqlite3.Connection, number: int, answer: dict[str, Any]) -> None:
+    """Write the manager's answer to a request."""
+    connection.execute("UPDATE command SET answer = ? WHERE id = ?", (dump_json(answer), number))

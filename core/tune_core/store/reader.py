@@ -1,0 +1,232 @@
+"""Reading the record of an experiment: while it runs, after it ended, after it crashed.
+
+Nothing here needs the manager. Lists are paged by key, so a page of 100,000 trials costs what a
+page of a hundred does.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tune_core.errors import ExperimentNotFoundError
+from tune_core.store.directory import ExperimentDirectory
+from tune_core.store.lock import ManagerLock
+from tune_core.store.schema import open_reader
+from tune_core.trial import TrialState
+
+__all__ = ["MetricRecord", "Record", "TrialRecord"]
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial as the record has it.
+
+    Attributes:
+        sequence: Order of submission, from 0.
+        source: Who proposed it: `algorithm` or `user`.
+        attempt: The newest attempt's number; more than 0 after a retry.
+        created, started, ended: Seconds since the epoch.
+        intermediates: How many intermediate results the newest attempt reported.
+        last_value: The newest of them.
+        value: The final result, in the user's own orientation; None unless SUCCEEDED.
+        metric: The whole final result: `value`, or the dictionary that holds it as `default`.
+        reason: Why it waits, failed or was ended; empty when there is nothing to say.
+    """
+
+    sequence: int
+    id: str
+    state: TrialState
+    source: str
+    parameters: dict[str, Any]
+    attempt: int
+    created: float
+    started: float | None
+    ended: float | None
+    intermediates: int
+    last_value: float | None
+    value: float | None
+    metric: Any
+    reason: str
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds from its start to its end, or to now; None before it started."""
+        if self.started is None:
+            return None
+        return (self.ended if self.ended is not None else time.time()) - self.started
+
+
+@dataclass(frozen=True)
+class MetricRecord:
+    """One reported metric. `value` is a number, or the dictionary or non-finite float reported."""
+
+    attempt: int
+    sequence: int
+    final: bool
+    value: Any
+    time: float
+
+
+_TRIAL_COLUMNS = (
+    "sequence, id, state, source, parameters, attempt, created, started, ended,"
+    " intermediates, last_value, value, metric, reason"
+)
+
+
+class Record:
+    """Read-only access to one experiment's record. Use as a context manager.
+
+    Raises:
+        ExperimentNotFoundError: On construction, if there is none.
+        StoreError: It cannot be read.
+    """
+
+    def __init__(self, path: Path | ExperimentDirectory) -> None:
+        self.directory = path if isinstance(path, ExperimentDirectory) else ExperimentDirectory(path.parent)
+        self._path = path.record if isinstance(path, ExperimentDirectory) else path
+        self._connection = open_reader(self._path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def state(self) -> dict[str, Any]:
+        """What the experiment is by now: config, mode, seed, status, reason, limits, times."""
+        rows = self._connection.execute("SELECT key, value FROM state")
+        return {key: json.loads(value) for key, value in rows}
+
+    def is_managed(self) -> bool:
+        """Whether a manager on this machine is alive."""
+        return ManagerLock.is_held(self.directory.lock)
+
+    def status(self) -> str:
+        """The experiment's status; CRASHED when it says RUNNING and nobody runs it."""
+        row = self._connection.execute("SELECT value FROM state WHERE key = 'status'").fetchone()
+        status = str(json.loads(row[0])) if row else "INITIALIZED"
+        if status in _LIVE and not self.is_managed():
+            return "CRASHED"
+        return status
+
+    def counts(self) -> dict[TrialState, int]:
+        """How many trials are in each state; states without a trial are left out."""
+        rows = self._connection.execute("SELECT state, count(*) FROM trial GROUP BY state")
+        return {TrialState(state): count for state, count in rows}
+
+    def trials(
+        self,
+        *,
+        after: int = -1,
+        limit: int | None = None,
+        states: tuple[TrialState, ...] = (),
+        newest_first: bool = False,
+        before: int | None = None,
+    ) -> Iterator[TrialRecord]:
+        """Trials in the order of submission, from the one after sequence `after`."""
+        where, arguments = ["sequence > ?"], [after]
+        if before is not None:
+            where.append("sequence < ?")
+            arguments.append(before)
+        if states:
+            where.append(f"state IN ({', '.join('?' * len(states))})")
+            arguments += [state.value for state in states]  # type: ignore[misc]
+        sql = (
+            f"SELECT {_TRIAL_COLUMNS} FROM trial WHERE {' AND '.join(where)}"  # noqa: S608 (no user text)
+            f" ORDER BY sequence {'DESC' if newest_first else 'ASC'} LIMIT ?"
+        )
+        for row in self._connection.execute(sql, (*arguments, -1 if limit is None else limit)):
+            yield _trial(row)
+
+    def trial(self, name: str | int) -> TrialRecord:
+        """The trial with this id or sequence number.
+
+        Raises:
+            ExperimentNotFoundError: There is none.
+        """
+        column = "sequence" if isinstance(name, int) else "id"
+        row = self._connection.execute(
+            f"SELECT {_TRIAL_COLUMNS} FROM trial WHERE {column} = ?",  # noqa: S608 (no user text)
+            (name,),
+        ).fetchone()
+        if row is None and isinstance(name, str) and name.isdecimal():
+            return self.trial(int(name))
+        if row is None:
+            raise ExperimentNotFoundError(
+                f"experiment {self.directory.id} has no trial {name!r}\n  `tune trial ls` shows them"
+            )
+        return _trial(row)
+
+    def best(self, count: int = 1) -> list[TrialRecord]:
+        """The best SUCCEEDED trials, best first, in the experiment's orientation."""
+        order = "DESC" if self.state().get("mode") == "maximize" else "ASC"
+        rows = self._connection.execute(
+            f"SELECT {_TRIAL_COLUMNS} FROM trial WHERE value IS NOT NULL"  # noqa: S608 (no user text)
+            f" ORDER BY value {order}, sequence LIMIT ?",
+            (count,),
+        )
+        return [_trial(row) for row in rows]
+
+    def metrics(self, trial: int, *, attempt: int | None = None, after: int = -1) -> Iterator[MetricRecord]:
+        """What trial number `trial` reported, in order; of one attempt or all."""
+        rows = self._connection.execute(
+            "SELECT attempt, sequence, final, value, data, time FROM metric"
+            " WHERE trial = ? AND (?2 IS NULL OR attempt = ?2) AND sequence > ?3"
+            " ORDER BY attempt, sequence",
+            (trial, attempt, after),
+        )
+        for number, sequence, final, value, data, moment in rows:
+            yield MetricRecord(
+                number, sequence, bool(final), value if data is None else json.loads(data), moment
+            )
+
+    def events(
+        self, *, after: int = 0, kinds: tuple[str, ...] = ()
+    ) -> Iterator[tuple[int, float, str, Any, Any]]:
+        """(id, time, kind, trial, data) of events after number `after`, in order."""
+        where = f" AND kind IN ({', '.join('?' * len(kinds))})" if kinds else ""
+        rows = self._connection.execute(
+            f"SELECT id, time, kind, trial, data FROM event WHERE id > ?{where} ORDER BY id",  # noqa: S608
+            (after, *kinds),
+        )
+        for number, moment, kind, trial, data in rows:
+            yield number, moment, kind, trial, json.loads(data)
+
+    def revision(self) -> int:
+        """Changes whenever something was written since the last call on this connection."""
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+
+_LIVE = frozenset({"INITIALIZED", "RUNNING", "NO_MORE_TRIAL", "TUNER_NO_MORE_TRIAL", "STOPPING"})
+
+
+def _trial(row: tuple[Any, ...]) -> TrialRecord:
+    (sequence, name, state, source, parameters, attempt, created, started, ended, intermediates,
+     last_value, value, metric, reason) = row  # fmt: skip
+    return TrialRecord(
+        sequence=sequence,
+        id=name,
+        state=TrialState(state),
+        source=source,
+        parameters=json.loads(parameters),
+        attempt=attempt,
+        created=created,
+        started=started,
+        ended=ended,
+        intermediates=intermediates,
+        last_value=last_value,
+        value=value,
+        metric=None if metric is None else json.loads(metric),
+        reason=reason,
+    )
