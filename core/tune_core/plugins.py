@@ -299,7 +299,7 @@ class Plugins:
                     for plugin in self.installed
                     if plugin.disabled
                 ),
-                f"  more are on PyPI: pip install tune-{package}; `tune plugins list` shows what is installed",
+                f"  more are on PyPI: pip install tune-{package}; `tune plugins list` shows what is here",
             ]
         )
 
