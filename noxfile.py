@@ -20,7 +20,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2025.2.9"
-nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.default_venv_backend = "uv|venv"
 nox.options.sessions = ["lint", "types", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
@@ -49,6 +49,8 @@ def settle_environment() -> None:
             variable, separator = PIP_TO_UV.get(key, ("", ""))
             if variable:
                 os.environ.setdefault(variable, separator.join(value.split()))
+            if key == "extra-index-url":  # which pip trusts no less than the first
+                os.environ.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
     if shutil.which("pyenv"):
         chosen = output("pyenv", "version-name").strip().split(":")
         installed = output("pyenv", "versions", "--bare", "--skip-aliases").split()

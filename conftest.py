@@ -1,0 +1,42 @@
+"""For all tests of the repository: nothing is skipped in CI because something is missing.
+
+A skip says that a promise was not checked. On a developer's machine that is a remark; in CI (`CI=true`) it
+is a failure, unless the reason names the platform: `skipif(sys.platform != "darwin", reason="platform: ...")`.
+"""
+
+import os
+
+import pytest
+
+ALLOWED = "platform: "
+
+
+def _refuse_skip(report):
+    """Turn the skip that `report` tells of into a failure, if nothing allows it."""
+    if not report.skipped or hasattr(report, "wasxfail") or os.environ.get("CI", "") in ("", "false", "0"):
+        return
+    place, line, reason = report.longrepr
+    reason = reason[len("Skipped: ") :] if reason.startswith("Skipped: ") else reason
+    if reason.startswith(ALLOWED):
+        return
+    report.outcome = "failed"
+    report.longrepr = "%s:%s: skipped in CI: %s\nA skip in CI needs a reason that begins with %r." % (
+        place,
+        line,
+        reason,
+        ALLOWED,
+    )
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport():
+    """Look at each test's report."""
+    outcome = yield
+    _refuse_skip(outcome.get_result())
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report():
+    """Look at modules skipped as a whole, such as by `importorskip`."""
+    outcome = yield
+    _refuse_skip(outcome.get_result())
