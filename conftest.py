@@ -1,7 +1,8 @@
 """For all tests of the repository: nothing is skipped in CI because something is missing.
 
-A skip says that a promise was not checked. On a developer's machine that is a remark; in CI (`CI=true`) it
-is a failure, unless the reason names the platform: `skipif(sys.platform != "darwin", reason="platform: ...")`.
+A skip says that a promise was not checked. On a developer's machine that is a remark; in CI (`CI=true`)
+it is a failure, unless the reason names the platform, as in
+`pytest.mark.skipif(sys.platform != "darwin", reason="platform: needs macOS")`.
 """
 
 import os
@@ -20,11 +21,8 @@ def _refuse_skip(report):
     if reason.startswith(ALLOWED):
         return
     report.outcome = "failed"
-    report.longrepr = "%s:%s: skipped in CI: %s\nA skip in CI needs a reason that begins with %r." % (
-        place,
-        line,
-        reason,
-        ALLOWED,
+    report.longrepr = (
+        f"{place}:{line}: skipped in CI: {reason}\nA skip in CI needs a reason that begins with {ALLOWED!r}."
     )
 
 

@@ -5,11 +5,12 @@ epoch it reports the accuracy on data that it has not seen, so that an assessor 
 """
 
 import numpy as np
-import tune
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
+
+import tune
 
 EPOCHS = 20
 DEFAULTS = {
