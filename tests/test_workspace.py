@@ -19,18 +19,6 @@ SDK, CORE = ROOT / "sdk", ROOT / "core"
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 PACKAGES = [SDK, CORE, *PLUGINS]
 HEAVY = {"asyncio", "numpy", "pandas", "pydantic", "rich", "scipy", "sklearn", "sqlite3", "torch", "yaml"}
-    "numpy",
-    "scipy",
-    "sklearn",
-    "torch",
-    "pandas",
-    "pydantic",
-    "yaml",
-    "rich",
-    "asyncio",
-    "sqlite3",
-    "tune_core.experiment",
-]
 
 
 def of(packages: list[Path]) -> pytest.MarkDecorator:
