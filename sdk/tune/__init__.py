@@ -1,0 +1,44 @@
+"""What a trial of tune imports: parameters in, metrics out.
+
+    import tune
+
+    parameters = tune.get_next_parameter()
+    for epoch in range(10):
+        tune.report_intermediate_result(train(parameters))
+    tune.report_final_result(evaluate())
+
+Outside an experiment the same script runs alone; see `tune.trial`. Importing this costs a few
+milliseconds: the standard library only, and of that next to nothing until something is reported.
+"""
+
+from tune import utils
+from tune.trial import (
+    get_checkpoint_dir,
+    get_current_parameter,
+    get_experiment_id,
+    get_next_parameter,
+    get_next_parameters,
+    get_output_dir,
+    get_parameters,
+    get_sequence_id,
+    get_trial_id,
+    report_final_result,
+    report_intermediate_result,
+)
+from tune.utils import merge_parameter
+
+__all__ = [
+    "get_checkpoint_dir",
+    "get_current_parameter",
+    "get_experiment_id",
+    "get_next_parameter",
+    "get_next_parameters",
+    "get_output_dir",
+    "get_parameters",
+    "get_sequence_id",
+    "get_trial_id",
+    "merge_parameter",
+    "report_final_result",
+    "report_intermediate_result",
+    "utils",
+]
