@@ -9,6 +9,12 @@ right, what to do next. The first line is the error itself; further lines are in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from tune_core.config.problems import Problem
+
 __all__ = [
     "AlgorithmError",
     "ConfigError",
@@ -18,6 +24,7 @@ __all__ = [
     "NoMoreTrial",
     "PluginError",
     "SearchSpaceError",
+    "SpaceProblem",
     "StoreError",
     "TrainingServiceError",
     "TuneError",
@@ -35,15 +42,39 @@ class TuneError(Exception):
 
 
 class ConfigError(TuneError, ValueError):
-    """The configuration is wrong. Carries every problem found, not only the first."""
+    """The configuration is wrong.
+
+    Attributes:
+        problems: Every problem found, not only the first; empty when `message` says it all.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class SpaceProblem(NamedTuple):
+    """One thing that is wrong with a search space, or with a configuration of it."""
+
+    path: str  # for a person, "layer0.Conv.kernel_size"; empty for the whole
+    message: str
+    keys: tuple[str | int, ...] = ()  # the same place in the JSON, to find its line in a file
 
 
 class SearchSpaceError(TuneError, ValueError):
-    """The search space is wrong, or an algorithm cannot take it."""
+    """The search space is wrong, or an algorithm cannot take it, or a configuration is not in it.
+
+    Attributes:
+        problems: Every problem found, not only the first; empty when `message` says it all.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, problems: Sequence[SpaceProblem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class PluginError(TuneError):
