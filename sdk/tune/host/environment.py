@@ -1,0 +1,49 @@
+"""What a trial finds in its environment. The only place that says so, for every platform."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Mapping
+
+__all__ = ["trial_environment"]
+
+
+def trial_environment(
+    *,
+    platform: str,
+    experiment_id: str,
+    trial_id: str,
+    attempt: int,
+    sequence: int,
+    channel: str,
+    output_dir: str,
+    checkpoint_dir: str,
+    code_dir: str,
+    parameters: Mapping[str, Any] | None = None,
+    parameter_file: str | None = None,
+) -> dict[str, str]:
+    """The variables of one attempt, to be added to those of the platform and of the user.
+
+    `channel` is `file:/path` or `stdout:token`, see `tune.channel`. The parameters are handed over in
+    the environment itself, or in a JSON file that the trial can read.
+    """
+    if (parameters is None) == (parameter_file is None):
+        raise ValueError("give either the parameters or a file with them")
+    variables = {
+        "TUNE_PLATFORM": platform,
+        "TUNE_EXPERIMENT_ID": experiment_id,
+        "TUNE_TRIAL_ID": trial_id,
+        "TUNE_TRIAL_ATTEMPT": str(attempt),
+        "TUNE_TRIAL_SEQUENCE": str(sequence),
+        "TUNE_CHANNEL": channel,
+        "TUNE_OUTPUT_DIR": output_dir,
+        "TUNE_CHECKPOINT_DIR": checkpoint_dir,
+        "TUNE_CODE_DIR": code_dir,
+    }
+    if channel.startswith("file:"):
+        variables["TUNE_CHANNEL_FILE"] = channel[len("file:") :]
+    if parameter_file is not None:
+        variables["TUNE_PARAMETER_FILE"] = parameter_file
+    else:
+        variables["TUNE_PARAMETERS"] = json.dumps(parameters)
+    return variables

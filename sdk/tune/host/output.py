@@ -1,0 +1,84 @@
+"""Keeping what a trial prints within bounds: its head and its tail, not what is between.
+
+While the trial runs, the middle of its file is given back to the disk as a hole: this needs no
+process between the trial and its file, disturbs no writer, and loses nothing of either end. When
+the trial is over the file is rewritten without the hole, with a remark in its place.
+"""
+
+from __future__ import annotations
+
+import os
+
+from tune.host.syscalls import punch_hole
+
+__all__ = ["compact", "last_lines", "trim"]
+
+_CHUNK = 1 << 20
+
+
+def trim(path: str, limit: int) -> None:
+    """Give back the disk space of the middle of a file that is being written.
+
+    Does nothing on a file system without holes; `compact` then does it all in the end.
+    """
+    try:
+        stat = os.stat(path)
+    except FileNotFoundError:
+        return
+    if stat.st_blocks * 512 <= limit:
+        return
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        punch_hole(fd, limit // 2, stat.st_size - limit // 2 - limit // 4)
+    finally:
+        os.close(fd)
+
+
+def compact(path: str, limit: int) -> None:
+    """Leave the head and the tail of a file that nobody writes any more, `limit` bytes in all."""
+    try:
+        size = os.stat(path).st_size
+    except FileNotFoundError:
+        return
+    if size <= limit:
+        return
+    head, tail = limit // 2, limit // 4  # trim may have left no more of the tail
+    remark = f"\n[tune: {size - head - tail:,} bytes of output were dropped here]\n".encode()
+    temporary = path + ".tmp"
+    with open(path, "rb") as source, open(temporary, "wb", opener=_private) as target:
+        _copy(source.fileno(), target.fileno(), 0, head)
+        os.write(target.fileno(), remark)
+        _copy(source.fileno(), target.fileno(), size - tail, tail)
+        os.fsync(target.fileno())
+    os.replace(temporary, path)
+
+
+def last_lines(path: str, lines: int, size: int) -> str:
+    """The end of a file for a person to read: at most `size` bytes, control characters escaped."""
+    try:
+        with open(path, "rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - size))
+            tail = file.read(size)
+    except OSError:
+        return ""
+    text = tail.decode("utf-8", "replace").replace("\r\n", "\n").rstrip("\n")
+    return "\n".join(_printable(line) for line in text.split("\n")[-lines:])
+
+
+def _printable(line: str) -> str:
+    return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in line)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _copy(source: int, target: int, start: int, length: int) -> None:
+    while length > 0:
+        piece = os.pread(source, min(_CHUNK, length), start)
+        if not piece:
+            return
+        os.write(target, piece)
+        start += len(piece)
+        length -= len(piece)
