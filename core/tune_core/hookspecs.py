@@ -33,6 +33,8 @@ class Driver:
         aliases: Other names for the same thing.
         accepts: For tuners and advisors, the search-space types it takes; None for all.
         nested: For tuners and advisors, whether it takes nested choices.
+        preference: For tuners and advisors: a configuration that names none gets the installed one
+            with the highest preference above 0.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Driver:
     aliases: tuple[str, ...] = ()
     accepts: frozenset[str] | None = None
     nested: bool = True
+    preference: int = 0
 
 
 @hookspec

@@ -1,0 +1,1 @@
+"""Tuners, assessors and advisors: their contracts, and what all of them share."""

@@ -1,7 +1,7 @@
 """How anybody asks a running manager for a change: a row in the record, and a doorbell.
 
 The manager is the only writer of events; a request is a row in `command`, which the manager
-answers in place. Touching the file `doorbell` wakes it; without a wake-up it looks every two
+answers in place. Writing to the file `doorbell` wakes it; without a wake-up it looks every two
 seconds. An experiment therefore opens no port and no socket.
 """
 
@@ -18,7 +18,7 @@ from tune_core.store.directory import ExperimentDirectory
 from tune_core.store.events import dump_json
 from tune_core.store.lock import ManagerLock
 
-__all__ = ["Command", "answer_command", "open_commands", "request"]
+__all__ = ["Command", "open_commands", "request", "ring"]
 
 
 class Command(NamedTuple):
@@ -48,13 +48,22 @@ def request(
             "INSERT INTO command (time, verb, arguments) VALUES (?, ?, ?)",
             (time.time(), verb, dump_json(arguments)),
         )
-        os.utime(directory.doorbell)
+        ring(directory)
         answer = _wait(connection, directory, cursor.lastrowid, timeout_s)
     finally:
         connection.close()
     if "error" in answer:
         raise TuneError(answer["error"])
     return answer
+
+
+def ring(directory: ExperimentDirectory) -> None:
+    """Wake the manager of an experiment; without effect if there is none."""
+    descriptor = os.open(directory.doorbell, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.pwrite(descriptor, b".", 0)  # noticed by the manager's inotify; the file does not grow
+    finally:
+        os.close(descriptor)
 
 
 def _wait(
@@ -81,8 +90,3 @@ def open_commands(connection: sqlite3.Connection) -> list[Command]:
     """Requests without an answer, oldest first."""
     rows = connection.execute("SELECT id, verb, arguments FROM command WHERE answer IS NULL ORDER BY id")
     return [Command(number, verb, json.loads(arguments)) for number, verb, arguments in rows]
-
-
-def answer_command(connection: sqlite3.Connection, number: int, answer: dict[str, Any]) -> None:
-    """Write the manager's answer to a request."""
-    connection.execute("UPDATE command SET answer = ? WHERE id = ?", (dump_json(answer), number))

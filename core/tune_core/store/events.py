@@ -28,7 +28,7 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-__all__ = ["Event", "MetricRow", "TrialNote", "dump_json", "write_rows"]
+__all__ = ["Answer", "Event", "MetricRow", "Row", "TrialNote", "dump_json", "write_rows"]
 
 
 def dump_json(value: Any) -> str:
@@ -68,7 +68,17 @@ class TrialNote(NamedTuple):
     value: Any
 
 
-def write_rows(connection: sqlite3.Connection, rows: list[Event | MetricRow | TrialNote]) -> None:
+class Answer(NamedTuple):
+    """The manager's answer to a request in the table `command`."""
+
+    command: int
+    content: dict[str, Any]
+
+
+Row = Event | MetricRow | TrialNote | Answer
+
+
+def write_rows(connection: sqlite3.Connection, rows: list[Row]) -> None:
     """Insert `rows` in their order and bring the views up to date. The caller holds a transaction."""
     metrics: list[MetricRow] = []
     notes: dict[tuple[int, str], Any] = {}
@@ -77,6 +87,10 @@ def write_rows(connection: sqlite3.Connection, rows: list[Event | MetricRow | Tr
             metrics.append(row)
         elif isinstance(row, TrialNote):
             notes[row.trial, row.column] = row.value
+        elif isinstance(row, Answer):
+            connection.execute(
+                "UPDATE command SET answer = ? WHERE id = ?", (dump_json(row.content), row.command)
+            )
         else:
             connection.execute(
                 "INSERT INTO event VALUES (?, ?, ?, ?, ?)",

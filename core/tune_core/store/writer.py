@@ -21,12 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from tune_core.errors import StoreError
-from tune_core.store.events import Event, MetricRow, TrialNote, set_state, write_rows
+from tune_core.store.events import Event, MetricRow, Row, set_state, write_rows
 from tune_core.store.schema import open_writer
 
 __all__ = ["Writer"]
-
-Row = Event | MetricRow | TrialNote
 
 _GROUP_WAIT_S = 0.02  # how long intermediate metrics wait for company before they are committed
 _GROUP_ROWS = 5_000
@@ -188,7 +186,7 @@ class Writer:
             self._connection = open_writer(self.path)
             # The commit that failed may have reached the disk all the same.
             last = _last_id(self._connection)
-            rows = [row for row in rows if isinstance(row, TrialNote) or row.id > last]
+            rows = [row for row in rows if not isinstance(row, (Event, MetricRow)) or row.id > last]
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         write_rows(connection, rows)

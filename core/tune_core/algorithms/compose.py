@@ -1,0 +1,134 @@
+"""`TunerAdvisor`: a tuner with an optional assessor, as the one algorithm that the kernel knows.
+
+Here is done, once for all tuners, what each would otherwise do in its own way: refusing
+configurations that are no JSON objects, replacing repeats, ending a finite space that is used up.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Hashable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tune_core.algorithms.base import Advisor, Assessor, Observation, Tuner
+from tune_core.errors import AlgorithmError, NoMoreTrial
+from tune_core.store.events import dump_json
+from tune_core.trial import Parameters, TrialState
+
+if TYPE_CHECKING:
+    from tune_core.space import SearchSpace
+
+__all__ = ["TunerAdvisor"]
+
+_REDRAWS = 50  # random draws for a replacement before the space is enumerated instead
+
+
+class TunerAdvisor(Advisor):
+    """Composes `tuner` and `assessor`.
+
+    Deduplication is NNI's: a repeat is replaced by a configuration that was not proposed before.
+    Ours draws it at random first, because the next point of a grid is a corner of the space.
+    """
+
+    def __init__(self, tuner: Tuner, assessor: Assessor | None = None) -> None:
+        self.tuner = tuner
+        self.assessor = assessor
+        self.listens = assessor is not None  # type: ignore[misc]
+        self.replays_proposals = tuner.replays_proposals  # type: ignore[misc]
+        self._parameters: dict[int, Parameters] = {}  # of trials that are not over
+        self._histories: dict[int, list[float]] = {}
+        self._seen: set[Hashable] = set()
+        self._unseen: Iterator[Parameters] | None = None
+
+    def set_seed(self, seed: int) -> None:
+        super().set_seed(seed)
+        self.tuner.set_seed(seed)
+        if self.assessor is not None:
+            self.assessor.set_seed(seed)
+
+    def update_search_space(self, search_space: SearchSpace) -> None:
+        self._space = search_space
+        self._unseen = None
+        self.tuner.update_search_space(search_space)
+
+    def propose(self, parameter_id: int) -> Parameters | None:
+        if not self.tuner.deduplicates and len(self._seen) >= self._space.size and self._all_seen():
+            raise NoMoreTrial(f"all {self._space.size:,} configurations of the search space were proposed")
+        parameters = self.tuner.generate_parameters(parameter_id)
+        if parameters is None:
+            return None
+        _check_json(self.tuner, parameters)
+        if self.tuner.deduplicates or self._key(parameters) not in self._seen:
+            return parameters
+        return self._replacement(parameter_id)
+
+    def register_pending(self, parameter_id: int, parameters: Parameters) -> None:
+        self._parameters[parameter_id] = parameters
+        self._seen.add(self._key(parameters))
+        self.tuner.register_pending(parameter_id, parameters)
+
+    def report_intermediate(self, parameter_id: int, value: float) -> bool:
+        if self.assessor is None:
+            return True
+        history = self._histories.setdefault(parameter_id, [])
+        history.append(value)
+        return bool(self.assessor.assess_trial(str(parameter_id), history))
+
+    def trial_restart(self, parameter_id: int) -> None:
+        self._histories.pop(parameter_id, None)
+
+    def trial_end(self, parameter_id: int, state: TrialState, value: float | None) -> None:
+        parameters = self._parameters.pop(parameter_id)
+        if value is not None:
+            self.tuner.receive_trial_result(parameter_id, parameters, value)
+        self.tuner.trial_end(parameter_id, value is not None)
+        if self.assessor is not None and self._histories.pop(parameter_id, None) is not None:
+            self.assessor.trial_end(str(parameter_id), state is TrialState.SUCCEEDED)
+
+    def import_data(self, data: Sequence[Observation]) -> None:
+        self._seen.update(self._key(observation.parameters) for observation in data)
+        self.tuner.import_data(data)
+
+    def _key(self, parameters: Parameters) -> Hashable:
+        # A custom tuner may propose what the space does not know; equality of JSON is then the rule.
+        if self._space.contains(parameters):
+            return self._space.key(parameters)
+        return dump_json(parameters)
+
+    def _all_seen(self) -> bool:
+        # The set may hold configurations of an earlier search space, so its length decides nothing.
+        return next(self._enumerate(), None) is None
+
+    def _enumerate(self) -> Iterator[Parameters]:
+        """What was never proposed, in grid order; each call goes on where the last one stopped."""
+        if self._unseen is None:
+            self._unseen = iter(self._space.grid())
+        for parameters in self._unseen:
+            if self._space.key(parameters) not in self._seen:
+                self._unseen = itertools.chain([parameters], self._unseen)
+                yield parameters
+                return
+
+    def _replacement(self, parameter_id: int) -> Parameters:
+        rng = self.rng(parameter_id, stream=1)
+        for _ in range(_REDRAWS):
+            parameters = self._space.sample(rng)
+            if self._key(parameters) not in self._seen:
+                return parameters
+        if self._space.size < float("inf"):
+            for parameters in self._enumerate():
+                return parameters
+        return parameters  # a continuous space so narrow that floats repeat: repeating is all there is
+
+
+def _check_json(tuner: Tuner, parameters: Any) -> None:
+    name = type(tuner).__name__
+    if not isinstance(parameters, dict):
+        raise AlgorithmError(
+            f"{name}.generate_parameters returned {type(parameters).__name__}; "
+            "return a dictionary, None for 'not now', or raise NoMoreTrial"
+        )
+    try:
+        dump_json(parameters)
+    except (TypeError, ValueError) as err:
+        raise AlgorithmError(f"{name}.generate_parameters returned what is not JSON: {err}") from err

@@ -1,0 +1,183 @@
+"""Calling the algorithm: outside the event loop, one call after the other, in the order of the record.
+
+`heard` is the number of the last event that the algorithm was told. It is noted with each proposal
+and is what replay needs to repeat the calls in their order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from tune_core.algorithms.base import Advisor
+from tune_core.trial import AttemptKey, Parameters
+
+__all__ = ["Advice"]
+
+T = TypeVar("T")
+
+_BACKLOG = 20_000  # intermediate results that may wait for the algorithm's judgement
+
+
+class Advice:
+    """The algorithm, as the engine deals with it.
+
+    A daemon thread, not an executor: an algorithm that never returns must not keep the manager from
+    ending when the user stops the experiment.
+
+    Args:
+        heard: Number of the last event in the record by now.
+        on_failure: Told of an exception from a call that nobody awaits. After the first one the
+            algorithm is not called again: it may be in any state.
+        condemned: Attempts that the algorithm wanted stopped before a resume.
+    """
+
+    def __init__(
+        self,
+        advisor: Advisor,
+        heard: int,
+        on_failure: Callable[[BaseException], None],
+        condemned: set[AttemptKey],
+    ) -> None:
+        self.advisor = advisor
+        self.heard = heard
+        self.declined = False
+        """It said "not now", and has heard nothing since."""
+        self._on_failure = on_failure
+        self._failed = False
+        self._condemned = condemned  # touched only in the thread
+        self._backlog = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self._since: float | None = None
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = (
+            queue.SimpleQueue()
+        )
+        threading.Thread(target=self._run, name="tune-algorithm", daemon=True).start()
+
+    @property
+    def name(self) -> str:
+        inner = getattr(self.advisor, "tuner", self.advisor)
+        return type(inner).__name__
+
+    @property
+    def busy_s(self) -> float:
+        """How long the present call has been running; 0 when there is none."""
+        since = self._since
+        return 0.0 if since is None else time.monotonic() - since
+
+    async def propose(self, parameter_id: int) -> tuple[Parameters | None, int]:
+        """Ask for a configuration; with it, what the algorithm had heard when it was asked.
+
+        Raises:
+            NoMoreTrial: There will be no more.
+            Exception: Whatever else the algorithm raises.
+        """
+        heard = self.heard
+        parameters = await self.call(self.advisor.propose, parameter_id)
+        # Anything heard while it was thinking may have changed its mind.
+        self.declined = parameters is None and heard == self.heard
+        if parameters is not None:
+            self._unattended(self.call(self.advisor.register_pending, parameter_id, parameters))
+        return parameters, heard
+
+    def tell(self, event_id: int, call: Callable[..., None], *arguments: Any) -> None:
+        """Let the algorithm hear of an event that is durable."""
+        self.heard = event_id
+        self.declined = False
+        if not self._failed:
+            self._unattended(self.call(call, *arguments))
+
+    def assess(
+        self, event_id: int, key: AttemptKey, sequence: int, values: Sequence[float]
+    ) -> asyncio.Future[bool]:
+        """Let the algorithm hear intermediate results; the future is False to stop the trial."""
+        self.heard = event_id
+        self.declined = False
+        self._backlog += len(values)
+        if self._backlog > _BACKLOG:
+            self._room.clear()
+        verdict = self.call(self._assess, key, sequence, values)
+        verdict.add_done_callback(lambda _: self._assessed(len(values)))
+        self._unattended(verdict)
+        return verdict
+
+    async def room(self) -> None:
+        """Wait until the algorithm has kept up with the intermediate results."""
+        await self._room.wait()
+
+    def call(self, function: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
+        """Queue a call; the future has its result or its exception."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put((lambda: function(*arguments), future))
+        return future
+
+    def end(self) -> None:
+        """Let the thread end after the calls that are queued."""
+        self._queue.put(None)
+
+    def fail(self, error: BaseException) -> None:
+        """Note that a call failed; only the first failure is passed on."""
+        if not self._failed:
+            self._failed = True
+            self._on_failure(error)
+
+    def _unattended(self, future: asyncio.Future[Any]) -> None:
+        def look(done: asyncio.Future[Any]) -> None:
+            error = done.exception()
+            if error is not None:
+                self.fail(error)
+
+        future.add_done_callback(look)
+
+    def _assess(self, key: AttemptKey, sequence: int, values: Sequence[float]) -> bool:
+        # Once condemned it is not heard any more, so that replay makes the same calls however the
+        # results had come in batches.
+        for value in values:
+            if key in self._condemned:
+                break
+            if not self.advisor.report_intermediate(sequence, value):
+                self._condemned.add(key)
+        return key not in self._condemned
+
+    def _assessed(self, count: int) -> None:
+        self._backlog -= count
+        if self._backlog <= _BACKLOG // 2:
+            self._room.set()
+
+    # Below runs in the thread.
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            call, future = item
+            self._since = time.monotonic()
+            try:
+                result = call()
+            except BaseException as err:  # noqa: BLE001 (handed to whoever awaits the call)
+                self._answer(_fail, future, err)
+            else:
+                self._answer(_succeed, future, result)
+            finally:
+                self._since = None
+
+    def _answer(self, how: Callable[..., None], future: asyncio.Future[Any], content: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(how, future, content)
+        except RuntimeError:
+            return  # the loop is closed: the manager ended while the algorithm was computing
+
+
+def _succeed(future: asyncio.Future[Any], result: Any) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
+    if not future.done():
+        # A StopIteration cannot be raised into a coroutine.
+        future.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)

@@ -1,0 +1,159 @@
+"""From a record to a running engine and back: what one manager does between its start and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import logging.handlers
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from tune_core.algorithms.base import Advisor
+from tune_core.experiment.engine import Engine, Notify
+from tune_core.experiment.replay import replay, restore
+from tune_core.experiment.requests import Requests
+from tune_core.experiment.settings import Limits, Settings
+from tune_core.services.base import ServiceContext, TrainingService
+from tune_core.space import SearchSpace
+from tune_core.store.commands import open_commands
+from tune_core.store.directory import ExperimentDirectory
+from tune_core.store.events import Answer, Event, write_rows
+from tune_core.store.lock import ManagerLock, manager_identity
+from tune_core.store.schema import open_reader, open_writer
+from tune_core.store.writer import Writer
+from tune_core.version import __version__
+
+__all__ = ["Parts", "create_record", "log_to_folder", "manage"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Parts:
+    """What an experiment is put together from.
+
+    Attributes:
+        search_space: The one it was created with.
+        advisor: New, without a seed or a search space yet.
+    """
+
+    settings: Settings
+    search_space: SearchSpace
+    advisor: Advisor
+    service: TrainingService
+    notify: Notify | None = None
+
+
+def create_record(directory: ExperimentDirectory, parts: Parts, config: dict[str, Any] | None) -> None:
+    """Write the first event of a new experiment.
+
+    Args:
+        config: What `tune resume` builds the parts from again; None if only code can.
+    """
+    import time
+
+    settings = parts.settings
+    data = {
+        "config": config,
+        "name": settings.name,
+        "mode": settings.mode,
+        "seed": settings.seed,
+        "search_space": parts.search_space.raw,
+        "limits": asdict(settings.limits),
+        "version": __version__,
+    }
+    connection = open_writer(directory.record)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        write_rows(connection, [Event("created", data, time=time.time(), id=1)])
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+
+
+async def manage(
+    directory: ExperimentDirectory, parts: Parts, on_engine: Callable[[Engine], None] = lambda _: None
+) -> str:
+    """Run an experiment from wherever its record stands; returns its status at the end.
+
+    Args:
+        on_engine: Given the engine before it starts: for a live view, signals, notebooks.
+
+    Raises:
+        ExperimentBusyError: Another manager has it.
+        StoreError: The record cannot be opened.
+        TuneError: The platform cannot be used; or whatever the algorithm raises when its calls
+            are replayed.
+    """
+    async with contextlib.AsyncExitStack() as cleanup:
+        lock = ManagerLock(directory.lock)
+        cleanup.callback(lock.release)
+        engine: Engine | None = None
+
+        def on_trouble(trouble: str) -> None:
+            if engine is not None:
+                engine.record_trouble(trouble)
+
+        writer = Writer(directory.record, on_trouble)
+        cleanup.push_async_callback(writer.close)
+        _refuse_leftovers(directory, writer)
+        engine = await _prepare(directory, parts, writer, lock)
+        writer.append(Event("manager_started", {**manager_identity(), "version": __version__}))
+        cleanup.callback(lambda: writer.append(Event("manager_ended", {"status": engine.status})))
+        requests = Requests(directory, engine.wake)
+        cleanup.callback(requests.close)
+        cleanup.push_async_callback(parts.service.close)
+        await parts.service.open(
+            ServiceContext(directory.id, directory.path, engine.limits.concurrency, engine)
+        )
+        on_engine(engine)
+        return await engine.run(requests)
+
+
+async def _prepare(directory: ExperimentDirectory, parts: Parts, writer: Writer, lock: ManagerLock) -> Engine:
+    """Rebuild the algorithm and the state in memory from the record."""
+    connection = open_reader(directory.record)
+    try:
+        restored = restore(connection)
+        seed = int(restored.state["seed"])
+        settings = replace(parts.settings, seed=seed, limits=Limits(**restored.state["limits"]))
+
+        def rebuild() -> int:
+            parts.advisor.set_seed(seed)
+            parts.advisor.update_search_space(parts.search_space)
+            return replay(connection, parts.advisor, restored, settings.mode)
+
+        if restored.next_sequence:
+            _log.info("replaying the record of %d trials", restored.next_sequence)
+        await asyncio.get_running_loop().run_in_executor(None, rebuild)
+    finally:
+        connection.close()
+    space = SearchSpace.parse(restored.state["search_space"])
+    return Engine(
+        directory, settings, space, parts.advisor, parts.service, writer, restored, lock, parts.notify
+    )
+
+
+def _refuse_leftovers(directory: ExperimentDirectory, writer: Writer) -> None:
+    """Requests that an earlier manager did not answer: carrying them out twice would be worse."""
+    connection = open_reader(directory.record)
+    try:
+        for command in open_commands(connection):
+            writer.append(Answer(command.id, {"error": "the manager ended before it answered; ask again"}))
+    finally:
+        connection.close()
+
+
+def log_to_folder(directory: ExperimentDirectory, level: str = "INFO") -> logging.Handler:
+    """Send the log of this process to `log/manager.log`, ten files of 10 MiB at most."""
+    path = directory.log / "manager.log"
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    handler = logging.handlers.RotatingFileHandler(path, maxBytes=10 * 2**20, backupCount=9, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(level)
+    return handler

@@ -1,0 +1,213 @@
+"""Carrying out what others ask of a running experiment through its record.
+
+| verb | arguments | answer |
+|---|---|---|
+| `stop` | | |
+| `kill` | trial | trial |
+| `update` | any of concurrency, trials, duration_s | limits |
+| `space` | search_space | |
+| `add` | parameters | trial, sequence |
+| `import` | observations: parameters, value | count |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from tune.host.syscalls import Inotify
+from tune_core.algorithms.base import Observation
+from tune_core.errors import ExperimentNotFoundError, TuneError
+from tune_core.experiment.engine import Engine
+from tune_core.experiment.settings import Limits
+from tune_core.metric import Metric, orient
+from tune_core.space import SearchSpace
+from tune_core.store.commands import Command, open_commands
+from tune_core.store.directory import ExperimentDirectory
+from tune_core.store.events import Answer
+from tune_core.store.schema import open_reader
+from tune_core.trial import TrialState
+
+__all__ = ["Requests", "check_limits", "read_observations"]
+
+_log = logging.getLogger(__name__)
+
+_LOOK_S = 2.0
+
+
+class Requests:
+    """Looks for requests when the doorbell rings, and every two seconds.
+
+    Args:
+        on_ring: Called in the event loop when somebody rings.
+    """
+
+    def __init__(self, directory: ExperimentDirectory, on_ring: Callable[[], None]) -> None:
+        self._directory = directory
+        self._connection: sqlite3.Connection | None = None
+        self._on_ring = on_ring
+        self._rung = True
+        self._looked = 0.0
+        self._busy: set[int] = set()  # asked and not answered: an answer takes a moment to be durable
+        self._bell: Inotify | None = None
+        self._listen()
+
+    def close(self) -> None:
+        if self._bell is not None:
+            asyncio.get_running_loop().remove_reader(self._bell.fileno())
+            self._bell.close()
+        if self._connection is not None:
+            self._connection.close()
+
+    async def __call__(self, engine: Engine) -> None:
+        """One look; each request is answered, with `error` where it is refused."""
+        now = time.monotonic()
+        if not self._rung and now - self._looked < _LOOK_S:
+            return
+        self._rung, self._looked = False, now
+        try:
+            if self._connection is None:
+                self._connection = open_reader(self._directory.record)
+            commands = open_commands(self._connection)
+        except (sqlite3.Error, TuneError) as err:
+            _log.warning("requests cannot be read: %s", err)
+            return
+        for command in commands:
+            if command.id not in self._busy:
+                self._busy.add(command.id)
+                await self._answer(engine, command)
+
+    async def _answer(self, engine: Engine, command: Command) -> None:
+        _log.info("asked to %s %s", command.verb, command.arguments)
+        try:
+            content = await _VERBS.get(command.verb, _unknown)(engine, command.arguments)
+        except TuneError as err:
+            content = {"error": str(err)}
+        except Exception as err:  # noqa: BLE001 (an algorithm's own, say: the one who asked must hear of it)
+            _log.warning("request %s failed", command.verb, exc_info=True)
+            content = {"error": f"{type(err).__name__}: {err}"}
+        engine.writer.append(Answer(command.id, content))
+
+    def _listen(self) -> None:
+        try:
+            self._directory.doorbell.touch(mode=0o600)
+            self._bell = Inotify()
+            self._bell.add(str(self._directory.doorbell))
+        except OSError:
+            self._bell = None  # the look every two seconds has to do
+            return
+        asyncio.get_running_loop().add_reader(self._bell.fileno(), self._heard)
+
+    def _heard(self) -> None:
+        if self._bell is not None:
+            self._bell.read()
+        self._rung = True
+        self._on_ring()
+
+
+async def _stop(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
+    engine.stop(**arguments)
+    return {"running": len(engine.view().running)}
+
+
+async def _kill(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
+    name = str(arguments["trial"])
+    trial = engine.find(name)
+    if trial is None:
+        raise ExperimentNotFoundError(f"no trial {name!r} is running or waiting")
+    engine.cancel(trial, TrialState.USER_CANCELED, "ended by the user")
+    return {"trial": trial.id}
+
+
+async def _update(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
+    limits = check_limits(engine.limits, arguments)
+    await engine.set_limits(limits)
+    return {"limits": vars(limits)}
+
+
+async def _space(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
+    await engine.update_search_space(SearchSpace.parse(arguments["search_space"]))
+    return {}
+
+
+async def _add(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
+    parameters = arguments["parameters"]
+    engine.search_space.check(parameters)
+    trial = await engine.add_trial(parameters)
+    return {"trial": trial.id, "sequence": trial.sequence}
+
+
+async def _import(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
+    observations = read_observations(arguments["observations"], engine.search_space, engine.settings.mode)
+    await engine.import_observations(observations)
+    return {"count": len(observations)}
+
+
+async def _unknown(_engine: Engine, _arguments: dict[str, Any]) -> dict[str, Any]:
+    raise TuneError("this manager does not know such a request; it may be of an older version")
+
+
+_VERBS: dict[str, Callable[[Engine, dict[str, Any]], Awaitable[dict[str, Any]]]] = {
+    "stop": _stop,
+    "kill": _kill,
+    "update": _update,
+    "space": _space,
+    "add": _add,
+    "import": _import,
+}
+
+
+def check_limits(limits: Limits, changes: dict[str, Any]) -> Limits:
+    """`limits` with some of them changed.
+
+    Raises:
+        TuneError: A name or value that no limit can have.
+    """
+    for name, value in changes.items():
+        if name not in ("concurrency", "trials", "duration_s"):
+            raise TuneError(f"there is no limit {name!r}; there are concurrency, trials and duration_s")
+        optional = name != "concurrency"
+        whole = name != "duration_s"
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        if value is None and optional:
+            continue
+        if not number or value <= 0 or (whole and value != int(value)):
+            raise TuneError(
+                f"{name} is {value!r}; it must be a positive {'whole number' if whole else 'number'}"
+            )
+    return replace(limits, **changes)
+
+
+def read_observations(items: Any, space: SearchSpace, mode: str) -> list[Observation]:
+    """Check imported data: a list of {parameter(s), value}, values in the user's orientation.
+
+    Raises:
+        TuneError: Names every entry that cannot be taken, and why.
+    """
+    if not isinstance(items, list):
+        raise TuneError("imported data must be a list of objects with `parameter` and `value`")
+    observations, problems = [], []
+    for number, item in enumerate(items):
+        try:
+            observations.append(_read_observation(item, space, mode))
+        except (TuneError, KeyError, TypeError) as err:
+            problems.append(f"  entry {number}: {f'it has no {err}' if isinstance(err, KeyError) else err}")
+    if problems:
+        more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
+        raise TuneError("nothing was imported:\n" + "\n".join(problems[:20]) + more)
+    return observations
+
+
+def _read_observation(item: dict[str, Any], space: SearchSpace, mode: str) -> Observation:
+    parameters = item["parameters"] if "parameters" in item else item["parameter"]
+    space.check(parameters)
+    metric = Metric.read(item["value"])
+    if not metric.is_finite:
+        raise TuneError(f"its value is {metric.default}")
+    return Observation(parameters, orient(metric.default, mode))

@@ -1,0 +1,66 @@
+"""What observers, the live view and notebooks may see of a running experiment; all read only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tune_core.trial import TrialState
+
+__all__ = ["ExperimentView", "TrialView"]
+
+
+@dataclass(frozen=True)
+class TrialView:
+    """One trial at one moment.
+
+    Attributes:
+        final_metric: The final result as reported, a number or a dictionary; None unless SUCCEEDED.
+        value: Its number, in the user's own orientation.
+        reason: Why it waits, failed or was ended.
+    """
+
+    sequence: int
+    id: str
+    state: TrialState
+    parameters: Mapping[str, Any]
+    attempt: int = 0
+    intermediates: int = 0
+    last_value: float | None = None
+    value: float | None = None
+    final_metric: Any = None
+    reason: str = ""
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True)
+class ExperimentView:
+    """An experiment at one moment.
+
+    Attributes:
+        status: NNI's names; `reason` says why where that is not plain.
+        trouble: What is wrong right now although the experiment goes on; empty if nothing.
+        activity: What it is doing or waiting for.
+        counts: Trials by state.
+        best: The best SUCCEEDED trial so far.
+        running: Trials that are not over, oldest first.
+        elapsed_s: How long it has been managed, over all its managers.
+    """
+
+    id: str
+    name: str
+    directory: Path
+    mode: str
+    status: str
+    reason: str
+    trouble: str
+    activity: str
+    counts: Mapping[TrialState, int]
+    best: TrialView | None
+    running: tuple[TrialView, ...]
+    concurrency: int
+    max_trials: int | None
+    max_duration_s: float | None
+    elapsed_s: float
