@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from sphinx.application import Sphinx
+from sphinx.config import Config
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -28,7 +29,7 @@ html_static_path = ["_static"]
 pygments_style = "friendly"
 
 
-def write_reference(app: Sphinx) -> None:
+def write_reference(_app: Sphinx, _config: Config) -> None:
     """Fill docs/_build/reference, which the pages in docs/reference include."""
     import reference_pages
 
@@ -36,4 +37,4 @@ def write_reference(app: Sphinx) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    app.connect("config-inited", lambda app, config: write_reference(app))
+    app.connect("config-inited", write_reference)

@@ -18,6 +18,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+WORDS = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "`true` or `false`",
+    Path: "path",
+    Any: "anything",
+}
+
 
 def write(folder: Path, root: Path) -> None:
     """Write all pages into `folder`."""
@@ -96,8 +105,7 @@ def type_words(annotation: Any) -> str:
         return "mapping"
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel) and annotation.model_fields:
         return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
-    words = {str: "string", int: "integer", float: "number", bool: "`true` or `false`", Path: "path"}
-    return words.get(annotation, "anything" if annotation is Any else getattr(annotation, "__name__", "value"))
+    return WORDS.get(annotation) or getattr(annotation, "__name__", "value")
 
 
 def default_words(field: FieldInfo) -> str:

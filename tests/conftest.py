@@ -1,0 +1,43 @@
+"""What tests across packages share: the command `tune` as a user has it, in a home of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """The environment of a user with an empty home, who has activated this Python's environment."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TUNE_")}
+    kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
+    return {**kept, "TUNE_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def tune(environment: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`tune("run", "config.yml", cwd=folder)`: run the command and wait; what it printed, and its status."""
+
+    def run(
+        *arguments: str, cwd: Path = tmp_path, status: int | None = 0
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "tune_core", *arguments],
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        if status is not None:
+            assert done.returncode == status, f"{done.stdout}\n{done.stderr}"
+        return done
+
+    return run
