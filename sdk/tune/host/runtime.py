@@ -137,8 +137,9 @@ class Runtime:
     def go(self, key: Hashable) -> None:
         """Let the trial run."""
         trial = self._trials[key]
-        trial.went = True
-        trial.started.go()
+        if not trial.killed:
+            trial.went = True
+            trial.started.go()
 
     def adopt(self, key: Hashable, spec: launch.Launch, identity: Identity, after: int = -1) -> None:
         """Watch a trial that another process started, whether it still runs or not.

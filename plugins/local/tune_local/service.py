@@ -1,0 +1,271 @@
+"""The local training service: trials are processes on this machine.
+
+`tune.host` starts, follows and ends them; this hands it attempts, gives them GPUs, and carries
+what it tells to the kernel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+from collections.abc import Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel
+
+from tune.host import End, Identity, Launch, Listener, Problem, Record, Runtime, trial_environment
+from tune.host.output import last_lines
+from tune_core import (
+    Attempt,
+    AttemptKey,
+    Ending,
+    Message,
+    ServiceContext,
+    TrainingService,
+    TrainingServiceError,
+)
+from tune_local.config import LocalConfig
+from tune_local.placement import Placement
+
+__all__ = ["LocalService"]
+
+_log = logging.getLogger(__name__)
+
+_RETRY_S = 5.0  # between looks at what changes without telling
+_CLOSE_S = 5.0
+_STDERR_LINES = 20
+_STDERR_BYTES = 8192
+
+
+class LocalService(TrainingService, Listener):
+    """Runs trials as processes of this machine, in the code directory itself.
+
+    They run in the order of submission, except that a trial which waits for GPUs lets those pass
+    that need fewer and can start now; see `tune_local.placement`.
+    """
+
+    Config: ClassVar[type[BaseModel]] = LocalConfig
+
+    def __init__(self, config: LocalConfig) -> None:
+        self._config = config
+        self._placement = Placement(config)
+        self._attempts: dict[AttemptKey, Attempt] = {}
+        self._waiting: dict[AttemptKey, None] = {}  # in the order of submission
+        self._gates: set[asyncio.Task[None]] = set()
+        self._deliveries: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self._short = False  # of memory, processes or disk space
+        self._closed = False
+
+    # What the kernel asks
+
+    async def open(self, context: ServiceContext) -> None:
+        if self._config.reuse_mode:
+            _log.info("reuseMode has no effect on the local platform; `warm: true` saves start-up time")
+        self._events = context.events
+        self._loop = asyncio.get_running_loop()
+        self._runtime = Runtime(
+            self,
+            grace_s=self._config.kill_grace,
+            output_limit=self._config.output_limit << 20,
+        )
+        self._loop.add_reader(self._runtime.fileno(), self._poll)
+
+    async def submit(self, attempt: Attempt) -> None:
+        if attempt.key in self._attempts:
+            return
+        self._attempts[attempt.key] = attempt
+        self._waiting[attempt.key] = None
+        self._start_waiting()
+
+    async def adopt(self, attempt: Attempt, identity: Mapping[str, Any], last_sequence: int) -> None:
+        if attempt.key in self._attempts:
+            return
+        self._attempts[attempt.key] = attempt
+        self._placement.occupy(attempt.key, identity.get("gpus", ()))
+        launch = self._launch(attempt, str(identity["mark"]), {})
+        self._runtime.adopt(attempt.key, launch, Identity.from_json(identity), last_sequence)
+        self._schedule()
+
+    async def cancel(self, key: AttemptKey) -> None:
+        if key in self._waiting:
+            self._finish(key, Ending(None, reason="cancelled before it started"))
+        elif key in self._attempts:
+            self._runtime.kill(key, self._config.kill_grace)
+            self._schedule()
+
+    async def close(self) -> None:
+        self._closed = True
+        self._loop.remove_reader(self._runtime.fileno())
+        for timer in filter(None, (self._timer, self._retry)):
+            timer.cancel()
+        if self._gates:  # what the kernel is recording now should run
+            await asyncio.wait(self._gates, timeout=_CLOSE_S)
+        for task in self._gates | self._deliveries:
+            task.cancel()
+        self._runtime.close()
+
+    # Starting
+
+    def _start_waiting(self) -> None:
+        """Start whatever can start now, and tell the rest why they wait."""
+        if self._retry is not None:
+            self._retry.cancel()
+        shortage = ""
+        for key in list(self._waiting):
+            attempt = self._attempts[key]
+            try:
+                gpus = shortage or self._placement.place(key, attempt.gpu_number)
+                if isinstance(gpus, str):
+                    self._events.waiting(key, gpus)
+                else:
+                    self._start(attempt, gpus)
+            except TrainingServiceError as error:
+                self._finish(key, Ending(None, reason=str(error)))
+            except OSError as error:  # the machine is short of something: nothing is lost by waiting
+                self._placement.release(key)
+                shortage = f"trials cannot be started: {error}"
+                self._events.waiting(key, shortage)
+        if shortage or self._short:
+            self._events.trouble(shortage)
+            self._short = bool(shortage)
+        # Other programs' use of GPUs, and of the disk, changes without telling.
+        self._retry = self._loop.call_later(_RETRY_S, self._start_waiting) if self._waiting else None
+        self._schedule()
+
+    def _start(self, attempt: Attempt, gpus: Sequence[int]) -> None:
+        """Bring an attempt to its gate; it runs once the kernel has recorded its identity."""
+        key = attempt.key
+        if not attempt.code_directory.is_dir():
+            raise TrainingServiceError(f"the code directory {attempt.code_directory} does not exist")
+        _prepare(attempt)
+        mark = secrets.token_hex(8)
+        visible = {} if attempt.gpu_number is None else {"CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus))}
+        identity = self._runtime.spawn(key, self._launch(attempt, mark, visible))
+        del self._waiting[key]
+        stored = {**identity.to_json(), "mark": mark, "gpus": list(gpus)}
+        self._run(self._open_gate(key, stored), self._gates)
+
+    async def _open_gate(self, key: AttemptKey, identity: Mapping[str, Any]) -> None:
+        if await self._events.started(key, identity):
+            if key in self._attempts:  # it may have died at the gate
+                self._runtime.go(key)
+        else:
+            self._runtime.kill(key, 0)
+        self._schedule()
+
+    def _launch(self, attempt: Attempt, mark: str, extra: Mapping[str, str]) -> Launch:
+        directory = attempt.directory
+        variables = trial_environment(
+            platform="local",
+            experiment_id=attempt.experiment_id,
+            trial_id=attempt.key.trial_id,
+            attempt=attempt.key.number,
+            sequence=attempt.sequence,
+            channel=f"file:{directory / 'messages.jsonl'}",
+            parameter_file=str(directory / "parameter.json"),
+            output_dir=str(directory / "output"),
+            checkpoint_dir=str(_checkpoints(attempt)),
+            code_dir=str(attempt.code_directory),
+        )
+        return Launch(
+            trial=attempt.key.trial_id,
+            attempt=attempt.key.number,
+            command=attempt.command,
+            code_directory=str(attempt.code_directory),
+            environment={**os.environ, **extra, **attempt.environment, **variables},
+            directory=str(directory),
+            mark=mark,
+        )
+
+    # What the runtime tells
+
+    def records(self, key: Any, records: list[Record]) -> None:
+        self._runtime.pause(key)
+        self._run(self._deliver(key, records), self._deliveries)
+
+    async def _deliver(self, key: AttemptKey, records: list[Record]) -> None:
+        await self._events.messages(key, [Message(*record) for record in records])
+        self._runtime.resume(key)
+        self._schedule()
+
+    def problem(self, key: Any, problem: Problem) -> None:
+        _log.warning(
+            "trial %s: line %d of its messages is ignored: %s", key.trial_id, problem.line, problem.text
+        )
+
+    def ended(self, key: Any, end: End) -> None:
+        reason = end.reason or self._reason(self._attempts[key], end.exit_status)
+        self._finish(key, Ending(end.exit_status, end.lost, reason))
+        self._start_waiting()
+
+    def _reason(self, attempt: Attempt, status: int | None) -> str:
+        if status == 0:
+            return ""
+        meaning = {126: ": command not executable", 127: ": command not found"}.get(status or 0, "")
+        tail = last_lines(str(attempt.directory / "stderr"), _STDERR_LINES, _STDERR_BYTES)
+        return f"exit status {status}{meaning}" + (f"; last lines of stderr:\n{tail}" if tail else "")
+
+    def _finish(self, key: AttemptKey, ending: Ending) -> None:
+        self._waiting.pop(key, None)
+        del self._attempts[key]
+        self._placement.release(key)
+        self._events.ended(key, ending)
+
+    # Being driven
+
+    def _poll(self) -> None:
+        self._runtime.poll()
+        self._schedule()
+
+    def _schedule(self) -> None:
+        """Look again when the runtime wants it, though nothing happens."""
+        if self._closed:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        due = self._runtime.timeout()
+        self._timer = None if due is None else self._loop.call_later(due, self._poll)
+
+    def _run(self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
+        task = self._loop.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        task.add_done_callback(self._report_failure)
+
+    def _report_failure(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._events.trouble(f"the local platform failed: {error!r}")
+            _log.error("the local platform failed", exc_info=error)
+
+
+def _checkpoints(attempt: Attempt) -> Path:
+    """A folder of the trial's own, which its attempts share."""
+    return attempt.directory.parent / "checkpoint"
+
+
+def _prepare(attempt: Attempt) -> None:
+    """Make the attempt's folder, over whatever a manager that was killed left of it.
+
+    Nothing there is of value: had the attempt run, its identity would be on record and it would
+    have been adopted.
+    """
+    directory = attempt.directory
+    for folder in (directory, directory / "output", _checkpoints(attempt)):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    for name in ("stdout", "stderr", "messages.jsonl", "exit_status"):
+        (directory / name).unlink(missing_ok=True)
+    with open(directory / "parameter.json", "w", opener=_private) as file:
+        json.dump(attempt.parameters, file)
+
+
+def _private(path: str, flags: int) -> int:
+    fd = os.open(path, flags, 0o600)
+    os.fchmod(fd, 0o600)
+    return fd
