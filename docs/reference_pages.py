@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import BaseModel
+from pydantic import BaseModel, WithJsonSchema
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
+
+from tune_core.config.checking import ConfigModel
 
 WORDS = {
     str: "string",
@@ -25,6 +27,7 @@ WORDS = {
     bool: "`true` or `false`",
     Path: "path",
     Any: "anything",
+    type(None): "",
 }
 
 
@@ -64,7 +67,8 @@ def model_table(model: type[BaseModel]) -> str:
     """The fields of `model` as a table, by the names they have in a file."""
     lines = ["| field | type | default | |", "| --- | --- | --- | --- |"]
     for name, field in model.model_fields.items():
-        cells = (f"`{field.alias or name}`", type_words(field.annotation), default_words(field), prose(field))
+        kind = typing.Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+        cells = (f"`{field.alias or name}`", type_words(kind), default_words(field), prose(field))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -74,12 +78,15 @@ def nested_models(model: type[BaseModel], seen: set[type] | None = None) -> Iter
     seen = {model} if seen is None else seen
     for field in model.model_fields.values():
         for part in parts_of(field.annotation):
-            if inspect.isclass(part) and issubclass(part, BaseModel) and part not in seen:
-                if not part.model_fields:
-                    continue
+            if is_section(part) and part not in seen:
                 seen.add(part)
                 yield part
                 yield from nested_models(part, seen)
+
+
+def is_section(annotation: Any) -> bool:
+    """Whether it is one of our models; that of a platform is shown with the platform."""
+    return inspect.isclass(annotation) and issubclass(annotation, ConfigModel)
 
 
 def parts_of(annotation: Any) -> Iterator[Any]:
@@ -93,7 +100,11 @@ def type_words(annotation: Any) -> str:
     """A type as a reader of configurations would put it."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
-        return type_words(arguments[0])
+        schemas = [extra.json_schema for extra in arguments[1:] if isinstance(extra, WithJsonSchema)]
+        examples = [f"`{example}`" for schema in schemas if schema for example in schema.get("examples", ())]
+        return " or ".join(
+            [type_words(arguments[0]), *(["text such as " + ", ".join(examples)] if examples else [])]
+        )
     if origin is typing.Literal:
         return ", ".join(f"`{value}`" for value in arguments)
     if origin in (typing.Union, types.UnionType):
@@ -103,9 +114,9 @@ def type_words(annotation: Any) -> str:
         return f"list of {' or '.join(dict.fromkeys(inner))}" if inner else "list"
     if origin is dict or annotation is dict or "Mapping" in str(origin):
         return "mapping"
-    if inspect.isclass(annotation) and issubclass(annotation, BaseModel) and annotation.model_fields:
+    if is_section(annotation):
         return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
-    return WORDS.get(annotation) or getattr(annotation, "__name__", "value")
+    return WORDS.get(annotation, "section")
 
 
 def default_words(field: FieldInfo) -> str:
@@ -114,7 +125,11 @@ def default_words(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True) if field.default_factory else field.default
     if isinstance(value, BaseModel):
         return "see there"
-    return "" if value is None or value is PydanticUndefined else f"`{value}`"
+    return "" if value is None or value is PydanticUndefined else f"`{yaml_words(value)}`"
+
+
+def yaml_words(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def prose(field: FieldInfo) -> str:
