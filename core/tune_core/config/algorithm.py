@@ -1,0 +1,173 @@
+"""From a section of the configuration to an algorithm: which class, which arguments, an instance."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from tune_core.algorithms.base import Advisor, Assessor, Tuner
+from tune_core.config.checking import problems_of
+from tune_core.config.model import AlgorithmConfig
+from tune_core.config.problems import Problem, did_you_mean, error_of
+from tune_core.config.usercode import user_class
+from tune_core.errors import ConfigError, PluginError
+from tune_core.hookspecs import Driver
+from tune_core.plugins import missing_methods, plugins
+
+__all__ = ["Choice", "checked_arguments", "choose", "instantiate"]
+
+MODES = ("minimize", "maximize")
+_BASES: dict[str, tuple[type, ...]] = {
+    "tuner": (Tuner, Advisor),
+    "assessor": (Assessor,),
+    "advisor": (Advisor,),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An algorithm with its arguments, ready to be made.
+
+    Attributes:
+        kind: `tuner`, `assessor` or `advisor`; an advisor may have been chosen under `tuner`.
+        arguments: For the constructor; without `optimize_mode` and `seed` unless it names them.
+        optimize_mode: `minimize` or `maximize`: the user's, or else the algorithm's own default.
+        mode_given: Whether the user said it.
+        seed: The user's, from `classArgs`.
+        driver: None for a class of the user's own.
+    """
+
+    kind: str
+    cls: type
+    arguments: dict[str, Any]
+    optimize_mode: str
+    mode_given: bool
+    seed: int | None
+    driver: Driver | None = None
+
+    @property
+    def name(self) -> str:
+        return self.driver.name if self.driver else self.cls.__name__
+
+    def make(self) -> Any:
+        """A new instance.
+
+        Raises:
+            ConfigError: The constructor refuses its arguments.
+        """
+        try:
+            return self.cls(**self.arguments)
+        except (TypeError, ValueError) as err:
+            raise error_of([Problem(("classArgs",), f"{self.name} refuses its arguments: {err}")]) from err
+
+
+def choose(kind: str, config: AlgorithmConfig) -> Choice:
+    """Find the class that `config` names and check its arguments.
+
+    `kind` is `tuner` (which an advisor may be too), `assessor` or `advisor`.
+
+    Raises:
+        ConfigError: With every problem, its path beginning in the section.
+    """
+    driver: Driver | None = None
+    if config.name:
+        try:
+            found = plugins().find(kind, config.name)
+            cls, driver, kind = found.load(), found.driver, found.kind
+        except PluginError as err:
+            raise error_of([Problem(("name",), str(err))]) from err
+    else:
+        assert config.class_name is not None
+        assert config.code_directory is not None
+        cls = user_class(config.code_directory, config.class_name, config.class_file_name)
+        kind = _kind_of(kind, cls)
+    arguments = dict(config.class_args)
+    problems = []
+    mode = arguments.pop("optimize_mode", None)
+    if mode is not None and mode not in MODES:
+        near = did_you_mean(str(mode), MODES)
+        problems.append(
+            Problem(("classArgs", "optimize_mode"), f"{mode!r} is not minimize or maximize{near}")
+        )
+    seed = arguments.pop("seed", None)
+    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63):
+        problems.append(Problem(("classArgs", "seed"), f"{seed!r} is not a whole number from 0"))
+    try:
+        arguments = checked_arguments(cls, arguments)
+    except ConfigError as err:
+        problems += [problem.within(("classArgs",)) for problem in err.problems]
+    if problems:
+        raise error_of(problems)
+    # The kernel turns values round so that lower is better: a class that asks must be told so.
+    named = inspect.signature(cls).parameters
+    arguments |= {"optimize_mode": "minimize"} if "optimize_mode" in named else {}
+    arguments |= {"seed": seed} if "seed" in named and seed is not None else {}
+    default = getattr(cls, "default_optimize_mode", "maximize")  # NNI's, for all but a few
+    return Choice(kind, cls, arguments, mode or default, mode is not None, seed, driver)
+
+
+def instantiate(kind: str, config: AlgorithmConfig) -> Any:
+    """An instance of the algorithm that `config` describes; `choose` tells more about it."""
+    return choose(kind, config).make()
+
+
+def _kind_of(kind: str, cls: type) -> str:
+    bases = _BASES[kind]
+    if not issubclass(cls, bases):
+        wanted = " or ".join(f"tune_core.{base.__name__}" for base in bases)
+        raise error_of([Problem(("className",), f"{cls.__name__} is not a subclass of {wanted}")])
+    if missing := missing_methods(cls):
+        raise error_of([Problem(("className",), f"{cls.__name__} {missing}")])
+    return "advisor" if issubclass(cls, Advisor) else kind
+
+
+def checked_arguments(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
+    """`arguments` as the constructor of `cls` wants them.
+
+    They are checked against the pydantic model `cls.Arguments` if there is one, otherwise against
+    the names and type hints of the constructor. JSON rules: an integer is a float, a list is a
+    tuple, but "3" is not a number.
+
+    Raises:
+        ConfigError: With every problem.
+    """
+    model = getattr(cls, "Arguments", None) or _model_of(cls)
+    try:
+        checked = model.model_validate_json(json.dumps(arguments))
+    except ValidationError as err:
+        problems = problems_of(err, model, noun=f"argument of {cls.__name__}", also=("optimize_mode", "seed"))
+        raise error_of(problems) from None
+    given = {field.alias or name: getattr(checked, name) for name, field in model.model_fields.items()}
+    if model.__name__ == _MADE_HERE:  # leave defaults to the constructor itself
+        given = {key: value for key, value in given.items() if key in arguments}
+    return given | dict(checked.model_extra or {})
+
+
+_MADE_HERE = "ConstructorArguments"
+
+
+def _model_of(cls: type) -> type[BaseModel]:
+    """A model of the constructor's parameters."""
+    try:
+        hints = get_type_hints(inspect.getattr_static(cls, "__init__"))
+    except Exception:  # noqa: BLE001 (hints may name what is imported for type checkers only)
+        hints = {}
+    fields: dict[str, Any] = {}
+    extra = False
+    for parameter in inspect.signature(cls).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            extra = True
+        elif parameter.kind is not parameter.VAR_POSITIONAL and parameter.name not in {
+            "optimize_mode",
+            "seed",
+        }:
+            default = ... if parameter.default is parameter.empty else None
+            hint = hints.get(parameter.name, Any)
+            # Numbered, because pydantic forbids some names that a parameter may have.
+            fields[f"field_{len(fields)}"] = (hint, Field(default, alias=parameter.name))
+    config = ConfigDict(extra="allow" if extra else "forbid", strict=True, arbitrary_types_allowed=True)
+    return create_model(_MADE_HERE, __config__=config, **fields)

@@ -1,0 +1,182 @@
+"""Reading an experiment's configuration and checking all that it needs. Nothing is started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tune_core.config.algorithm import Choice, choose
+from tune_core.config.checking import check, forgive_keys
+from tune_core.config.document import Document, read_document
+from tune_core.config.model import AlgorithmConfig, ExperimentConfig
+from tune_core.config.problems import KeyPath, Place, Problem, error_of
+from tune_core.config.remarks import remarks_on
+from tune_core.config.upgrade import is_version_1, upgrade
+from tune_core.errors import ConfigError, SearchSpaceError
+from tune_core.space import SearchSpace
+
+__all__ = ["load_config", "verify"]
+
+T = TypeVar("T")
+_SECTIONS = ("tuner", "assessor", "advisor")
+
+
+def load_config(path: str | Path) -> ExperimentConfig:
+    """The configuration in the file at `path`, complete and checked.
+
+    `searchSpace` holds the search space, also when it came from a file. `remarks` holds what a
+    person should know although nothing is wrong.
+
+    Raises:
+        ConfigError: `problems` holds everything that is wrong, each with its place.
+    """
+    path = Path(path)
+    document = read_document(path)
+    raw = _as_written(document)
+    context = {"directory": path.absolute().parent}
+    problems: list[Problem] = []
+    config = _gather(problems, lambda: check(ExperimentConfig, raw, context=context))
+    space_file = _gather(problems, lambda: _read_space_file(raw, path)) if "searchSpaceFile" in raw else None
+    if config is not None:
+        if space_file is not None:
+            config.search_space, config.search_space_file = space_file.value, None
+        if config.search_space is not None:
+            problems += verify(config)
+    else:  # what other keys name is checked all the same, as far as it can be
+        space = space_file.value if space_file else raw.get("searchSpace")
+        sections = {
+            key: _gather([], lambda: check(AlgorithmConfig, raw[key], context=context))  # noqa: B023 (called at once)
+            for key in _SECTIONS
+            if raw.get(key) is not None
+        }
+        problems += _check_algorithms(sections, space, None, {})
+    if problems:
+        placed = dict.fromkeys(_placed(problem, document, space_file) for problem in problems)
+        raise error_of(sorted(placed, key=lambda each: each.place or Place("")), str(path))
+    assert config is not None
+    return config
+
+
+def verify(config: ExperimentConfig) -> list[Problem]:
+    """What is wrong with a configuration although each key by itself is right; sets its remarks."""
+    choices: dict[str, Choice] = {}
+    sections = {key: getattr(config, key) for key in _SECTIONS}
+    problems = _check_algorithms(sections, config.search_space, config.seed, choices)
+    if not config.trial_code_directory.is_dir():
+        problems.append(Problem(("trialCodeDirectory",), f"no folder {str(config.trial_code_directory)!r}"))
+    config.remarks[:] = remarks_on(config, choices)
+    return problems
+
+
+def _gather(problems: list[Problem], action: Callable[[], T], *prefix: str) -> T | None:
+    """What `action` returns; what it finds wrong is added to `problems`."""
+    try:
+        return action()
+    except ConfigError as err:
+        problems += [each.within(prefix) for each in err.problems or [Problem((), str(err))]]
+    except SearchSpaceError as err:
+        found = [Problem(("searchSpace", *each.keys), each.message) for each in err.problems]
+        problems += found or [Problem(prefix, str(err))]
+    return None
+
+
+def _as_written(document: Document) -> dict[str, Any]:
+    """The keys of a document, spelt as ours."""
+    raw = document.value
+    if not isinstance(raw, Mapping):
+        what = "empty" if raw is None else "a list" if isinstance(raw, list) else "a single value"
+        raise error_of(
+            [Problem((), f"is {what}; a configuration has lines of `key: value`", document.place(()))]
+        )
+    try:
+        forgiven: dict[str, Any] = forgive_keys(ExperimentConfig, upgrade(raw) if is_version_1(raw) else raw)
+    except ConfigError as err:
+        raise error_of([_placed(each, document, None) for each in err.problems], document.file) from None
+    return forgiven
+
+
+def _read_space_file(raw: Mapping[str, Any], path: Path) -> Document | None:
+    name = raw["searchSpaceFile"]
+    if not isinstance(name, str) or raw.get("searchSpace") is not None:
+        return None  # reported already
+    file = Path(path.absolute().parent, os.path.expanduser(name))  # noqa: PTH111 (unknown users stay as they are)
+    shown = str(path.parent / name)
+    try:
+        return read_document(file, shown)
+    except ConfigError as err:
+        if any(each.place and each.place.line for each in err.problems):
+            raise
+        raise error_of([Problem(("searchSpaceFile",), str(each)) for each in err.problems]) from None
+
+
+def _check_algorithms(
+    sections: Mapping[str, AlgorithmConfig | None],
+    raw_space: Any,
+    seed: int | None,
+    choices: dict[str, Choice],
+) -> list[Problem]:
+    """What is wrong with the algorithms and the space, and with both together; fills `choices`."""
+    problems: list[Problem] = []
+    space = _gather(problems, lambda: _space(raw_space)) if raw_space is not None else None
+    for key, section in sections.items():
+        if section is None:
+            continue
+        choice = _gather(problems, lambda: choose(key, section), key)  # noqa: B023 (called at once)
+        if choice is not None:
+            choices[key] = choice
+            shown = None if key == "assessor" else space
+            _gather(problems, lambda: _try(choice, shown, seed), key)  # noqa: B023
+    tuner, assessor = choices.get("tuner"), choices.get("assessor")
+    if tuner and assessor:
+        problems += _contradiction(tuner, assessor)
+    return problems
+
+
+def _space(raw: Any) -> SearchSpace:
+    if not isinstance(raw, Mapping):
+        raise error_of(
+            [Problem(("searchSpace",), "is not a section of parameters, each with _type and _value")]
+        )
+    return SearchSpace.parse(raw)
+
+
+def _try(choice: Choice, space: SearchSpace | None, seed: int | None) -> None:
+    """Make the algorithm and show it the space, so that it refuses what it cannot take now."""
+    algorithm = choice.make()
+    if space is None:
+        return
+    if choice.driver is not None:
+        strange = {leaf.domain.type for leaf in space.leaves} - (choice.driver.accepts or frozenset())
+        if choice.driver.accepts is not None and strange:
+            raise SearchSpaceError(f"{choice.name} does not take {', '.join(sorted(strange))}")
+        if space.is_nested and not choice.driver.nested:
+            raise SearchSpaceError(f"{choice.name} does not take nested choices")
+    algorithm.set_seed(seed or 0)
+    try:
+        algorithm.update_search_space(space)
+    except (ConfigError, SearchSpaceError):
+        raise
+    except Exception as err:
+        raise error_of(
+            [Problem((), f"{choice.name} fails on this search space: {type(err).__name__}: {err}")]
+        ) from err
+
+
+def _contradiction(tuner: Choice, assessor: Choice) -> list[Problem]:
+    if not assessor.mode_given or tuner.optimize_mode == assessor.optimize_mode:
+        return []
+    said = "" if tuner.mode_given else " (its default)"
+    text = f"the assessor is to {assessor.optimize_mode}, but the tuner is to {tuner.optimize_mode}{said}"
+    return [Problem(("assessor", "classArgs", "optimize_mode"), text)]
+
+
+def _placed(problem: Problem, document: Document, space_file: Document | None) -> Problem:
+    """`problem` with the place where it is written."""
+    if problem.place is not None:
+        return problem
+    path: KeyPath = problem.path
+    if space_file is not None and path[:1] == ("searchSpace",):
+        return Problem(path[1:], problem.message, space_file.place(path[1:]))
+    return Problem(path, problem.message, document.place(path))

@@ -1,0 +1,271 @@
+"""The configuration of an experiment: NNI's version 2, and what `tune` adds."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from tune_core.config.checking import ConfigModel, check
+from tune_core.config.problems import Problem, error_of
+from tune_core.config.values import Directory, Duration, FilePath, Indices
+from tune_core.errors import PluginError
+from tune_core.plugins import plugins
+
+__all__ = ["AlgorithmConfig", "ExperimentConfig", "FailureBrake", "ServiceConfig", "TrialRetry"]
+
+Count = Annotated[int, Field(ge=0, le=99_999)]
+PositiveCount = Annotated[int, Field(ge=1, le=99_999)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class AlgorithmConfig(ConfigModel):
+    """A tuner, assessor or advisor: an installed one by `name`, or a class of your own."""
+
+    name: Text | None = Field(
+        default=None, description="An installed algorithm, in any case; `package:Name` if two share it."
+    )
+    class_name: Text | None = Field(default=None, description="A class of your own, as `module.Class`.")
+    class_file_name: Text | None = Field(
+        default=None, description="The file of the class, if `className` names no module."
+    )
+    code_directory: Directory | None = Field(
+        default=None, description="Where that module is; the file's folder by default."
+    )
+    class_args: dict[str, Any] = Field(default_factory=dict, description="Arguments of the algorithm.")
+
+    @field_validator("class_args", mode="before")
+    @classmethod
+    def _none_is_empty(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+    @classmethod
+    def conflicts(cls, data: Mapping[str, Any]) -> list[Problem]:
+        name, class_name = data.get("name"), data.get("className")
+        if name is not None and class_name is not None:
+            return [Problem(("className",), "excludes name: an installed algorithm, or a class of your own")]
+        if name is None and class_name is None:
+            return [Problem((), "name is required, or className for a class of your own")]
+        return [
+            Problem((key,), "goes with className, for a class of your own; leave it out with name")
+            for key in ("classFileName", "codeDirectory")
+            if name is not None and data.get(key) is not None
+        ]
+
+    @model_validator(mode="after")
+    def _directory_of_class(self, info: ValidationInfo) -> AlgorithmConfig:
+        if self.class_name and self.code_directory is None:
+            self.code_directory = Path((info.context or {}).get("directory", "")).absolute()
+        return self
+
+
+class ServiceConfig(BaseModel):
+    """A platform, and its own section checked against the model of its plugin."""
+
+    platform: str
+    config: BaseModel
+
+    @model_serializer
+    def _flat(self) -> dict[str, Any]:
+        section = self.config.model_dump(mode="json", by_alias=True)
+        return {
+            "platform": self.platform,
+            **{key: each for key, each in section.items() if key != "platform"},
+        }
+
+
+def _service(value: Any, info: ValidationInfo) -> Any:
+    """Check a `trainingService` section against its plugin's model."""
+    if isinstance(value, ServiceConfig):
+        return value
+    if isinstance(value, list):
+        raise error_of([Problem((), "a list of services (hybrid) is not supported yet; give one section")])
+    if not isinstance(value, Mapping):
+        raise error_of([Problem((), "is not a section; write `platform: local` under it")])
+    section = {"platform" if str(key).lower() == "platform" else key: each for key, each in value.items()}
+    platform = section.pop("platform", None)
+    if not isinstance(platform, str) or not platform:
+        raise error_of([Problem(("platform",), "is required: the name of a training service, such as local")])
+    try:
+        found = plugins().find("training_service", platform)
+        model: type[BaseModel] = found.load().Config
+    except PluginError as err:
+        raise error_of([Problem(("platform",), str(err))]) from err
+    name = found.driver.name
+    if "platform" in model.model_fields:
+        section["platform"] = name
+    return ServiceConfig.model_construct(platform=name, config=check(model, section, context=info.context))
+
+
+class TrialRetry(ConfigModel):
+    """How often a trial is tried again."""
+
+    failed: Count = Field(default=0, description="After it failed by itself.")
+    lost: Count = Field(default=3, description="After its machine or its process was lost.")
+
+
+class FailureBrake(ConfigModel):
+    """Stops submitting when trials fail as soon as they start."""
+
+    trials: PositiveCount = Field(default=10, description="This many in a row,")
+    within: Duration = Field(default=5, description="each within this time of its start.")
+
+
+def _not_yet(what: str) -> BeforeValidator:
+    def refuse(value: Any) -> None:
+        if value not in (None, False):
+            raise ValueError(what)
+
+    return BeforeValidator(refuse)
+
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class ExperimentConfig(ConfigModel):
+    """All that defines an experiment."""
+
+    experiment_name: str | None = Field(default=None, description="For people; shown in lists.")
+    experiment_type: Literal["hpo"] = Field(default="hpo", description="What kind of experiment this is.")
+    search_space: Any = Field(
+        default=None, description="The search space itself. Excludes `searchSpaceFile`."
+    )
+    search_space_file: FilePath | None = Field(
+        default=None, description="A JSON or YAML file that holds the search space."
+    )
+    trial_command: Text = Field(description="Runs one trial; a line for the shell.")
+    trial_code_directory: Directory = Field(
+        default=".", validate_default=True, description="Working directory of trials; relative to this file."
+    )
+    trial_concurrency: PositiveCount = Field(description="The most trials at once.")
+    trial_gpu_number: Count | None = Field(
+        default=None, description="GPUs for each trial. 0 hides them all; unset leaves them alone."
+    )
+    trial_environment: dict[str, str] = Field(
+        default_factory=dict,
+        description="Variables for trials. `${env:NAME}` is looked up when a trial starts, and never stored.",
+    )
+    max_experiment_duration: Duration | None = Field(
+        default=None, description="No trial is submitted after this time, of which only running time counts."
+    )
+    max_trial_number: PositiveCount | None = Field(
+        default=None, description="The most trials submitted, failed ones too."
+    )
+    max_trial_duration: Duration | None = Field(
+        default=None, description="A trial that takes longer is stopped."
+    )
+    trial_retry: TrialRetry = Field(default=TrialRetry())
+    failure_brake: FailureBrake | None = Field(
+        default=FailureBrake(), description="Null lets every trial fail."
+    )
+    include_intermediate_results: bool = Field(
+        default=False,
+        description="The last result of a trial that an assessor stopped counts as its final one.",
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
+        default=None, description="Makes the proposals repeatable; drawn when unset."
+    )
+    tuner: AlgorithmConfig | None = Field(default=None, description="Proposes configurations.")
+    assessor: AlgorithmConfig | None = Field(default=None, description="Stops trials that are not promising.")
+    advisor: AlgorithmConfig | None = Field(
+        default=None, description="Tuner and assessor in one; may stand under `tuner`."
+    )
+    tuner_gpu_indices: Indices | None = Field(
+        default=None, description="GPUs that the algorithm may use; none by default."
+    )
+    training_service: Annotated[ServiceConfig, BeforeValidator(_service)] = Field(
+        description="The platform that runs trials, and its options."
+    )
+    experiment_working_directory: Directory | None = Field(
+        default=None,
+        description="Where the experiment's folder is made; `$TUNE_HOME` or `~/tune-experiments` by default.",
+    )
+    debug: bool = Field(default=False, description="Log everything.")
+    log_level: Literal["fatal", "error", "warning", "info", "debug", "trace"] = Field(default="info")
+    nni_manager_ip: str | None = Field(default=None, description="Has no effect: trials never call back.")
+    use_annotation: Annotated[
+        None,
+        _not_yet("annotated scripts come with a later version; give searchSpace or searchSpaceFile"),
+    ] = Field(default=None, description="Not supported by this version.", exclude=True)
+    shared_storage: Annotated[None, _not_yet("shared storage comes with a later version")] = Field(
+        default=None, description="Not supported by this version.", exclude=True
+    )
+
+    _remarks: list[str] = PrivateAttr(default_factory=list)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a person should know although nothing is wrong; set by `load_config`."""
+        return self._remarks
+
+    @property
+    def algorithm(self) -> AlgorithmConfig:
+        """The tuner or the advisor."""
+        chosen = self.tuner or self.advisor
+        assert chosen is not None
+        return chosen
+
+    @field_validator("trial_command")
+    @classmethod
+    def _command_says_something(cls, value: str) -> str:
+        if not value.strip() or "\0" in value:
+            raise ValueError("is not a command: it is blank, or holds a NUL character")
+        return value
+
+    @field_validator("trial_environment")
+    @classmethod
+    def _variables_have_names(cls, value: dict[str, str]) -> dict[str, str]:
+        wrong = [name for name in value if not _VARIABLE.fullmatch(name)]
+        if wrong:
+            raise error_of([Problem((name,), "is not a name for an environment variable") for name in wrong])
+        return value
+
+    @field_validator("trial_retry", mode="before")
+    @classmethod
+    def _none_is_default(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+    @classmethod
+    def conflicts(cls, data: Mapping[str, Any]) -> list[Problem]:
+        given = {key for key, value in data.items() if value is not None}
+        problems = []
+        if {"searchSpace", "searchSpaceFile"} <= given:
+            problems.append(Problem(("searchSpaceFile",), "excludes searchSpace: give one of them"))
+        if not given & {"searchSpace", "searchSpaceFile", "useAnnotation"}:
+            problems.append(Problem((), "searchSpace or searchSpaceFile is required"))
+        if not given & {"tuner", "advisor"}:
+            problems.append(Problem((), "tuner is required"))
+        if "advisor" in given:
+            both = [
+                Problem((key,), "excludes advisor, which is both in one") for key in ("tuner", "assessor")
+            ]
+            problems += [problem for problem in both if problem.path[0] in given]
+        return problems
+
+    def to_json(self) -> str:
+        """For the experiment's record: paths are absolute, secrets are references or asterisks."""
+        return self.model_dump_json(
+            by_alias=True, exclude_none=True, exclude={"use_annotation", "shared_storage"}
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> ExperimentConfig:
+        """What `to_json` wrote.
+
+        Raises:
+            ConfigError: It does not fit this version, or the plugin of its platform is not here.
+        """
+        return check(cls, json.loads(text))

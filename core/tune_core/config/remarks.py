@@ -1,0 +1,102 @@
+"""What a person should know about a configuration although nothing is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from tune_core.config.algorithm import Choice
+from tune_core.config.model import ExperimentConfig
+from tune_core.config.values import references
+
+__all__ = ["remarks_on"]
+
+_INTERPRETERS = {"python", "python3", "bash", "sh", "Rscript", "julia", "node", "perl", "ruby"}
+_FOR_THE_SHELL = set("$`(){}[]*?;&|<>!~")
+
+
+def remarks_on(config: ExperimentConfig, choices: Mapping[str, Choice]) -> list[str]:
+    """One line for each thing worth knowing."""
+    return [
+        *_about_modes(choices),
+        *_about_command(config),
+        *_about_environment(config),
+        *_about_limits(config),
+    ]
+
+
+def _about_modes(choices: Mapping[str, Choice]) -> list[str]:
+    return [
+        f"{key}.classArgs.optimize_mode is not set: {choice.name} {choice.optimize_mode}s"
+        for key, choice in choices.items()
+        if key != "assessor" and not choice.mode_given
+    ]
+
+
+def _about_command(config: ExperimentConfig) -> list[str]:
+    """What the command names and is not there. The shell may know better, so it is no error."""
+    try:
+        words = shlex.split(config.trial_command)
+    except ValueError as err:
+        return [f"trialCommand: {err}"]
+    while words and words[0].partition("=")[1] and words[0].partition("=")[0].isidentifier():
+        words = words[1:]  # VARIABLE=value before the command
+    folder = config.trial_code_directory
+    if not words or set(words[0]) & _FOR_THE_SHELL or not folder.is_dir():
+        return []
+    program, *arguments = words
+    if "/" in program and not Path(folder, program).exists():
+        return [f"trialCommand: no program {program!r} in {folder}"]
+    if "/" not in program and not shutil.which(program) and program not in _SHELL_WORDS:
+        return [f"trialCommand: no program {program!r} on this machine's PATH"]
+    script = arguments[0] if arguments and Path(program).name in _INTERPRETERS else ""
+    if (
+        script
+        and not script.startswith("-")
+        and not set(script) & _FOR_THE_SHELL
+        and not Path(folder, script).exists()
+    ):
+        return [f"trialCommand: no file {script!r} in {folder}"]
+    return []
+
+
+_SHELL_WORDS = {
+    "cd",
+    "exec",
+    "export",
+    "source",
+    ".",
+    "set",
+    "ulimit",
+    "eval",
+    "for",
+    "if",
+    "while",
+    "time",
+    "umask",
+}
+
+
+def _about_environment(config: ExperimentConfig) -> list[str]:
+    return [
+        f"trialEnvironment.{name}: the environment variable {variable} is not set here"
+        for name, text in config.trial_environment.items()
+        for variable in references(text)
+        if variable not in os.environ
+    ]
+
+
+def _about_limits(config: ExperimentConfig) -> list[str]:
+    remarks = []
+    if config.max_trial_number is None and config.max_experiment_duration is None:
+        remarks.append(
+            "neither maxTrialNumber nor maxExperimentDuration is set: it goes on until it is stopped"
+        )
+    if config.max_trial_number is not None and config.max_trial_number < config.trial_concurrency:
+        remarks.append("maxTrialNumber is below trialConcurrency, which will never be reached")
+    if config.nni_manager_ip is not None:
+        remarks.append("nniManagerIp has no effect: trials never call back")
+    return remarks
