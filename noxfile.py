@@ -171,6 +171,14 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def record(session: nox.Session) -> None:
+    """Take the picture of the README: docs/_static/demo.svg."""
+    requirements = lines_of(ROOT / "examples" / "digits" / "requirements.txt")
+    install(session, *group("record"), *requirements, packages=in_workspace(requirements))
+    session.run("python", "docs/record.py", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure and print: throughput, latency, memory. `nox -s bench -- tpe` runs one."""
     install_all(session, *group("bench"))

@@ -100,11 +100,7 @@ def type_words(annotation: Any) -> str:
     """A type as a reader of configurations would put it."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
-        schemas = [extra.json_schema for extra in arguments[1:] if isinstance(extra, WithJsonSchema)]
-        examples = [f"`{example}`" for schema in schemas if schema for example in schema.get("examples", ())]
-        return " or ".join(
-            [type_words(arguments[0]), *(["text such as " + ", ".join(examples)] if examples else [])]
-        )
+        return " or such as ".join([type_words(arguments[0]), *examples_in(arguments[1:])])
     if origin is typing.Literal:
         return ", ".join(f"`{value}`" for value in arguments)
     if origin in (typing.Union, types.UnionType):
@@ -117,6 +113,13 @@ def type_words(annotation: Any) -> str:
     if is_section(annotation):
         return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
     return WORDS.get(annotation, "section")
+
+
+def examples_in(metadata: tuple[Any, ...]) -> list[str]:
+    """The examples that a type gives of what may be written, as one text in a list; or none."""
+    schemas = [extra.json_schema for extra in metadata if isinstance(extra, WithJsonSchema)]
+    examples = [example for schema in schemas if schema for example in schema.get("examples", ())]
+    return [", ".join(f"`{example}`" for example in examples)] if examples else []
 
 
 def default_words(field: FieldInfo) -> str:
