@@ -217,6 +217,23 @@ class Plugins:
             )
         return matches[0]
 
+    def preferred(self, kind: str) -> Found:
+        """What is used when nobody says: the driver with the highest `preference` above 0.
+
+        Raises:
+            PluginError: Nothing installed offers itself.
+        """
+        choices = [found for each in (kind, *KINDS[kind].includes) for found in self.all(each)]
+        best = max(choices, key=lambda found: found.driver.preference, default=None)
+        if best is None or best.driver.preference <= 0:
+            noun = KINDS[kind].words.partition(" ")[2]
+            raise PluginError(
+                f"no {noun} is named, and none that is installed offers itself as the default\n"
+                f"  installed: {', '.join(found.driver.name for found in choices) or 'none'}\n"
+                f"  name one, or install one: pip install tune-<name>"
+            )
+        return best
+
     def notify(self, hook_name: str, **arguments: Any) -> None:
         """Tell every observer; one that raises is logged with its name and harms nothing."""
         caller: pluggy.HookCaller = getattr(self.hook, hook_name)

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from tune_core.algorithms.base import Advisor, Assessor, Observation, Tuner
 from tune_core.algorithms.compose import TunerAdvisor
 from tune_core.errors import MetricError, NoMoreTrial, TuneError
-from tune_core.metric import Mode, orient
+from tune_core.metric import Metric, Mode, orient
 from tune_core.trial import Parameters, TrialState
 
 if TYPE_CHECKING:
     from tune_core.space import SearchSpace
 
-__all__ = ["AskTell", "Asked"]
+__all__ = ["AskTell", "Asked", "make_advisor"]
 
 
 @dataclass
@@ -65,15 +64,13 @@ class AskTell:
     ) -> None:
         from tune_core.space import SearchSpace
 
-        made = _by_name("tuner", algorithm, arguments) if isinstance(algorithm, str) else algorithm
-        judge = _by_name("assessor", assessor, None) if isinstance(assessor, str) else assessor
         if mode not in ("maximize", "minimize", None):
             raise TuneError(f"mode is {mode!r}; use 'maximize' or 'minimize'")
-        self.mode = mode or made.default_optimize_mode
         self.space = (
             search_space if isinstance(search_space, SearchSpace) else SearchSpace.parse(search_space)
         )
-        self._advisor: Advisor = TunerAdvisor(made, judge) if isinstance(made, Tuner) else made
+        self._advisor = make_advisor(algorithm, assessor, arguments)
+        self.mode = mode or self._advisor.default_optimize_mode
         self._advisor.set_seed(seed)
         self._advisor.update_search_space(self.space)
         self._asked: dict[int, Asked] = {}
@@ -145,15 +142,33 @@ class AskTell:
         return asked
 
 
-def _by_name(kind: str, name: str, arguments: Mapping[str, Any] | None) -> Any:
+def make_advisor(
+    algorithm: str | Tuner | Advisor,
+    assessor: str | Assessor | None = None,
+    arguments: Mapping[str, Any] | None = None,
+) -> Advisor:
+    """An advisor from the name of an installed algorithm, or from an object.
+
+    Raises:
+        PluginError: No algorithm of that name.
+        ConfigError: It does not take these arguments.
+    """
+    made = _by_name("tuner", algorithm, arguments) if isinstance(algorithm, str) else algorithm
+    if isinstance(made, Advisor):
+        return made
+    return TunerAdvisor(made, _by_name("assessor", assessor) if isinstance(assessor, str) else assessor)
+
+
+def _by_name(kind: str, name: str, arguments: Mapping[str, Any] | None = None) -> Any:
+    from tune_core.config.algorithm import instantiate
     from tune_core.config.model import AlgorithmConfig
-    from tune_core.plugins import plugins
 
     config = AlgorithmConfig.model_validate({"name": name, "classArgs": dict(arguments or {})})
-    return plugins().instantiate(kind, config)
+    return instantiate(kind, config)
 
 
 def _finite(value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    metric = Metric.read(value)
+    if not metric.is_finite:
         raise MetricError(f"the result is {value!r}; tell a finite number, or None for a failed trial")
-    return float(value)
+    return metric.default

@@ -35,6 +35,7 @@ class TunerAdvisor(Advisor):
         self.assessor = assessor
         self.listens = assessor is not None  # type: ignore[misc]
         self.replays_proposals = tuner.replays_proposals  # type: ignore[misc]
+        self.default_optimize_mode = tuner.default_optimize_mode  # type: ignore[misc]
         self._parameters: dict[int, Parameters] = {}  # of trials that are not over
         self._histories: dict[int, list[float]] = {}
         self._seen: set[Hashable] = set()

@@ -257,9 +257,7 @@ class ExperimentConfig(ConfigModel):
 
     def to_json(self) -> str:
         """For the experiment's record: paths are absolute, secrets are references or asterisks."""
-        return self.model_dump_json(
-            by_alias=True, exclude_none=True, exclude={"use_annotation", "shared_storage"}
-        )
+        return self.model_dump_json(by_alias=True)
 
     @classmethod
     def from_json(cls, text: str) -> ExperimentConfig:

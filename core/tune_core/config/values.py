@@ -30,6 +30,7 @@ __all__ = [
     "Size",
     "expand_references",
     "references",
+    "resolve_environment",
 ]
 
 _DURATION = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([smhd])\s*", re.IGNORECASE | re.ASCII)
@@ -138,6 +139,24 @@ def expand_references(text: str, environ: Mapping[str, str] = os.environ) -> str
         if name not in environ:
             raise ConfigError(f"${{env:{name}}}: the environment variable {name} is not set")
     return _REFERENCE.sub(lambda match: environ[match[1]], text)
+
+
+def resolve_environment(
+    variables: Mapping[str, str], environ: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """`variables` with their references replaced.
+
+    Raises:
+        ConfigError: Names each variable that is not set.
+    """
+    missing = {
+        name: lost for name, text in variables.items() for lost in references(text) if lost not in environ
+    }
+    if missing:
+        raise ConfigError(
+            "\n".join(f"trialEnvironment.{name}: {lost} is not set here" for name, lost in missing.items())
+        )
+    return {name: expand_references(text, environ) for name, text in variables.items()}
 
 
 class Secret:

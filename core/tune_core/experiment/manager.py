@@ -7,7 +7,7 @@ import contextlib
 import logging
 import logging.handlers
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -38,6 +38,8 @@ class Parts:
     Attributes:
         search_space: The one it was created with.
         advisor: New, without a seed or a search space yet.
+        algorithm_gpus: CUDA_VISIBLE_DEVICES for the algorithm: none unless asked for, so that it
+            takes no memory from the trials'. None leaves the variable alone.
     """
 
     settings: Settings
@@ -45,6 +47,7 @@ class Parts:
     advisor: Advisor
     service: TrainingService
     notify: Notify | None = None
+    algorithm_gpus: str | None = ""
 
 
 def create_record(directory: ExperimentDirectory, parts: Parts, config: dict[str, Any] | None) -> None:
@@ -62,6 +65,7 @@ def create_record(directory: ExperimentDirectory, parts: Parts, config: dict[str
         "mode": settings.mode,
         "seed": settings.seed,
         "search_space": parts.search_space.raw,
+        "first_search_space": parts.search_space.raw,
         "limits": asdict(settings.limits),
         "version": __version__,
     }
@@ -88,7 +92,10 @@ async def manage(
         TuneError: The platform cannot be used; or whatever the algorithm raises when its calls
             are replayed.
     """
+    environment = dict(os.environ)
     async with contextlib.AsyncExitStack() as cleanup:
+        if parts.algorithm_gpus is not None:
+            cleanup.enter_context(_variable("CUDA_VISIBLE_DEVICES", parts.algorithm_gpus))
         lock = ManagerLock(directory.lock)
         cleanup.callback(lock.release)
         engine: Engine | None = None
@@ -107,7 +114,7 @@ async def manage(
         cleanup.callback(requests.close)
         cleanup.push_async_callback(parts.service.close)
         await parts.service.open(
-            ServiceContext(directory.id, directory.path, engine.limits.concurrency, engine)
+            ServiceContext(directory.id, directory.path, engine.limits.concurrency, engine, environment)
         )
         on_engine(engine)
         return await engine.run(requests)
@@ -135,6 +142,19 @@ async def _prepare(directory: ExperimentDirectory, parts: Parts, writer: Writer,
     return Engine(
         directory, settings, space, parts.advisor, parts.service, writer, restored, lock, parts.notify
     )
+
+
+@contextlib.contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _refuse_leftovers(directory: ExperimentDirectory, writer: Writer) -> None:

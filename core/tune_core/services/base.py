@@ -54,12 +54,15 @@ class ServiceContext:
         directory: The experiment's folder. A service may keep files of its own in
             `directory / "service"`, created on first use.
         concurrency: The most attempts that will be submitted at once.
+        environment: What trials on this machine inherit: the manager's own variables as it was
+            started. `os.environ` may differ by now; the GPUs that the algorithm may use are there.
     """
 
     experiment_id: str
     directory: Path
     concurrency: int
     events: ServiceEvents
+    environment: Mapping[str, str]
 
 
 class TrainingService(ABC):

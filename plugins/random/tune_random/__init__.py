@@ -7,4 +7,9 @@ from tune_core import Driver, hookimpl
 
 @hookimpl
 def tune_tuners() -> Iterator[Driver]:
-    yield Driver("Random", "tune_random.tuner:RandomTuner", summary="Independent draws from the search space")
+    yield Driver(
+        "Random",
+        "tune_random.tuner:RandomTuner",
+        summary="Independent draws from the search space",
+        preference=1,
+    )

@@ -1,0 +1,422 @@
+"""Experiments from Python: `Experiment`, and `minimize` and `maximize` for one function.
+
+>>> from tune_core import minimize                                             # doctest: +SKIP
+>>> space = {"x": {"_type": "uniform", "_value": [-5, 5]}}
+>>> result = minimize(lambda parameters: parameters["x"] ** 2, space, trials=50)
+>>> result.best.parameters
+
+An experiment runs in a thread with an event loop of its own, so a notebook, whose own loop is
+busy, can start one and go on. It is the same loop as the command line's and writes the same record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import html
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tune_core.errors import ExperimentBusyError, TuneError
+from tune_core.store.commands import request
+from tune_core.store.directory import ExperimentDirectory, find_experiment
+from tune_core.store.reader import MetricRecord, Record, TrialRecord
+from tune_core.trial import Parameters, TrialState
+
+if TYPE_CHECKING:
+    from tune_core.algorithms.base import Advisor, Assessor, Tuner
+    from tune_core.config.model import ExperimentConfig
+    from tune_core.experiment.engine import Engine
+    from tune_core.experiment.manager import Parts
+    from tune_core.experiment.view import ExperimentView
+
+__all__ = ["Experiment", "maximize", "minimize"]
+
+
+class Experiment:
+    """One experiment: to run, to steer, and to read; now or long after.
+
+    Args:
+        config: A configuration: the path of a file, a dictionary with the same keys, or a model.
+        id: Its id; None draws one.
+
+    Raises:
+        ConfigError: With every problem of the configuration.
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Mapping[str, Any] | ExperimentConfig,
+        *,
+        id: str | None = None,  # noqa: A002
+    ) -> None:
+        from tune_core.experiment.assemble import create
+
+        directory, parts = create(_read_config(config), id)
+        self._attach(directory, parts)
+
+    @classmethod
+    def connect(cls, name: str | None = None) -> Experiment:
+        """An experiment that exists, by id, unique start of an id or path; None for the newest.
+
+        Reading it needs no manager; steering it needs one, in whichever process.
+        """
+        return cls._made(find_experiment(name), None)
+
+    @classmethod
+    def resume(
+        cls,
+        name: str | None = None,
+        function: Callable[..., Any] | None = None,
+        *,
+        tuner: str | Tuner | Advisor | None = None,
+        assessor: str | Assessor | None = None,
+    ) -> Experiment:
+        """An experiment that ended or crashed, ready to `run` on.
+
+        Args:
+            name: As for `connect`.
+            function: For an experiment of a Python function: the function again.
+            tuner, assessor: Again, where they were given as objects rather than by name.
+        """
+        from tune_core.experiment.assemble import reopen
+
+        directory = find_experiment(name)
+        if function is None:
+            return cls._made(directory, reopen(directory))
+        with Record(directory) as record:
+            state = record.state()
+        config = state["config"] or {}
+        parts = _function_parts(
+            function,
+            state["first_search_space"],
+            state["mode"],
+            state["limits"],
+            state["seed"],
+            state["name"],
+            tuner or config.get("tuner"),
+            assessor or config.get("assessor"),
+        )
+        return cls._made(directory, parts)
+
+    @classmethod
+    def of_function(
+        cls,
+        function: Callable[..., Any],
+        search_space: Mapping[str, Any],
+        *,
+        mode: str,
+        trials: int | None = 100,
+        duration_s: float | None = None,
+        concurrency: int = 1,
+        tuner: str | Tuner | Advisor | None = None,
+        assessor: str | Assessor | None = None,
+        seed: int | None = None,
+        name: str = "",
+    ) -> Experiment:
+        """An experiment whose trial is a Python function; see `minimize`."""
+        from tune_core.experiment.manager import create_record
+        from tune_core.plugins import plugins
+        from tune_core.store.directory import create_experiment
+
+        if tuner is None:
+            tuner = plugins().preferred("tuner").qualified
+        parts = _function_parts(
+            function,
+            search_space,
+            mode,
+            {"concurrency": concurrency, "trials": trials, "duration_s": duration_s},
+            secrets.randbits(63) if seed is None else seed,
+            name or getattr(function, "__name__", ""),
+            tuner,
+            assessor,
+        )
+        directory = create_experiment()
+        names = {"tuner": tuner, "assessor": assessor}
+        config = {key: each if isinstance(each, str) else None for key, each in names.items()}
+        create_record(directory, parts, config)
+        return cls._made(directory, parts)
+
+    @classmethod
+    def _made(cls, directory: ExperimentDirectory, parts: Parts | None) -> Experiment:
+        self = cls.__new__(cls)
+        self._attach(directory, parts)
+        return self
+
+    def _attach(self, directory: ExperimentDirectory, parts: Parts | None) -> None:
+        self.directory = directory
+        self._parts = parts
+        self._engine: Engine | None = None
+        self._ended: Future[str] | None = None
+
+    @property
+    def id(self) -> str:
+        return self.directory.id
+
+    # Running.
+
+    def start(self) -> Experiment:
+        """Run in the background of this process; `wait` waits for the end.
+
+        Raises:
+            ExperimentBusyError: It was started before, or another manager has it.
+        """
+        if self._parts is None:
+            raise ExperimentBusyError(
+                f"experiment {self.id} ran before; Experiment.resume({self.id!r}) goes on"
+            )
+        parts, self._parts = self._parts, None
+        ready: Future[None] = Future()
+        ended = self._ended = Future()
+        arguments = (self.directory, parts, self._set_engine, ready, ended)
+        threading.Thread(target=_run, args=arguments, name=f"tune-{self.id}", daemon=True).start()
+        ready.result()
+        return self
+
+    def wait(self, timeout_s: float | None = None) -> str:
+        """Wait for the end; returns the status. Ctrl-C stops the experiment cleanly.
+
+        Raises:
+            TimeoutError: It goes on.
+            TuneError: What ended it before it could run.
+        """
+        if self._ended is None:
+            return self.status
+        try:
+            return self._ended.result(timeout_s)
+        except KeyboardInterrupt:
+            self.stop()
+            self._ended.result()
+            raise
+
+    def run(self, progress: Callable[[ExperimentView], None] | None = None) -> str:
+        """Start and wait.
+
+        Args:
+            progress: Called about twice a second with a picture of the experiment.
+        """
+        self.start()
+        while progress is not None:
+            try:
+                status = self.wait(0.5)
+            except TimeoutError:
+                view = self.view()
+                if view is not None:
+                    progress(view)
+            else:
+                return status
+        return self.wait()
+
+    def view(self) -> ExperimentView | None:
+        """A picture of the experiment if this process runs it, else None."""
+        engine = self._engine
+        if engine is None:
+            return None
+        with contextlib.suppress(RuntimeError):  # it ended just now
+            return asyncio.run_coroutine_threadsafe(_view(engine), self._loop).result(5.0)
+        return None
+
+    # Steering, whoever manages it.
+
+    def stop(self) -> None:
+        """Cancel what runs and end; `Experiment.resume` goes on later."""
+        with contextlib.suppress(ExperimentBusyError):  # nobody runs it: stopped already
+            request(self.directory, "stop")
+
+    def add_trial(self, parameters: Parameters) -> str:
+        """Run a configuration of your own; returns the trial's id."""
+        return str(request(self.directory, "add", parameters=parameters)["trial"])
+
+    def kill_trial(self, trial: str) -> None:
+        """End one trial, its whole process tree."""
+        request(self.directory, "kill", trial=trial)
+
+    def update(self, **limits: Any) -> None:
+        """Change `concurrency`, `trials` or `duration_s` while it runs."""
+        request(self.directory, "update", **limits)
+
+    def update_search_space(self, search_space: Mapping[str, Any]) -> None:
+        """Search another space from now on."""
+        request(self.directory, "space", search_space=dict(search_space))
+
+    def import_data(self, observations: Sequence[Mapping[str, Any]]) -> int:
+        """Teach the algorithm evaluations made elsewhere: `parameters` and `value` of each."""
+        answer = request(self.directory, "import", observations=[dict(item) for item in observations])
+        return int(answer["count"])
+
+    # Reading; needs no manager.
+
+    def record(self) -> Record:
+        """The record, to read anything from. Close it, or use it in a `with` statement."""
+        return Record(self.directory)
+
+    @property
+    def status(self) -> str:
+        with self.record() as record:
+            return record.status()
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The best trial so far."""
+        with self.record() as record:
+            found = record.best(1)
+        return found[0] if found else None
+
+    def trials(self, *states: TrialState) -> list[TrialRecord]:
+        """All trials, or those in some states, in the order of submission."""
+        with self.record() as record:
+            return list(record.trials(states=states))
+
+    def metrics(self, trial: TrialRecord) -> list[MetricRecord]:
+        """What a trial reported."""
+        with self.record() as record:
+            return list(record.metrics(trial.sequence))
+
+    def __iter__(self) -> Iterator[TrialRecord]:
+        return iter(self.trials())
+
+    def __repr__(self) -> str:
+        return f"<Experiment {self.id}: {self.status}>"
+
+    def _repr_html_(self) -> str:
+        with self.record() as record:
+            status, counts, best = record.status(), record.counts(), record.best(10)
+        head = (
+            ", ".join(f"{count} {state.value.lower()}" for state, count in counts.items()) or "no trials yet"
+        )
+        names = list(dict.fromkeys(name for trial in best for name in trial.parameters))
+        titles = "".join(f"<th>{html.escape(title)}</th>" for title in ["trial", "value", *names])
+        rows = "".join(
+            "<tr>"
+            + "".join(
+                f"<td>{html.escape(_short(cell))}</td>"
+                for cell in [trial.id, trial.value, *(trial.parameters.get(name, "") for name in names)]
+            )
+            + "</tr>"
+            for trial in best
+        )
+        return (
+            f"<p><b>experiment {html.escape(self.id)}</b>: {html.escape(status)}, {head}</p>"
+            f"<table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
+        )
+
+    def _set_engine(self, engine: Engine) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._engine = engine
+
+
+def minimize(function: Callable[..., Any], search_space: Mapping[str, Any], **options: Any) -> Experiment:
+    """Find the parameters for which `function` is least.
+
+    Args:
+        function: Takes a dictionary of parameters and returns a number; with a second argument it
+            gets a `FunctionTrial`, through which it reports intermediate results.
+        search_space: As in a search-space file.
+        options: `trials` (100), `duration_s`, `concurrency` (1, threads), `tuner`, `assessor`,
+            `seed`, `name`, and `progress`, called with an `ExperimentView` twice a second.
+
+    Returns:
+        The experiment, ended: `.best.parameters`, `.best.value`, `.trials()`.
+
+    Raises:
+        TuneError: The algorithm failed, or every trial did.
+    """
+    return _optimize(function, search_space, "minimize", options)
+
+
+def maximize(function: Callable[..., Any], search_space: Mapping[str, Any], **options: Any) -> Experiment:
+    """Find the parameters for which `function` is greatest; arguments as those of `minimize`."""
+    return _optimize(function, search_space, "maximize", options)
+
+
+def _optimize(
+    function: Callable[..., Any], search_space: Mapping[str, Any], mode: str, options: dict[str, Any]
+) -> Experiment:
+    progress = options.pop("progress", None)
+    experiment = Experiment.of_function(function, search_space, mode=mode, **options)
+    if experiment.run(progress) == "ERROR":
+        with experiment.record() as record:
+            raise TuneError(str(record.state()["reason"]))
+    return experiment
+
+
+def _run(
+    directory: ExperimentDirectory,
+    parts: Parts,
+    on_engine: Callable[[Engine], None],
+    ready: Future[None],
+    ended: Future[str],
+) -> None:
+    from tune_core.experiment.manager import manage
+
+    def started(engine: Engine) -> None:
+        on_engine(engine)
+        ready.set_result(None)
+
+    try:
+        status = asyncio.run(manage(directory, parts, started))
+    except BaseException as err:  # noqa: BLE001 (raised again in the thread that waits)
+        if ready.done():
+            ended.set_exception(err)
+        else:
+            ready.set_exception(err)
+    else:
+        ended.set_result(status)
+
+
+async def _view(engine: Engine) -> ExperimentView:
+    return engine.view()
+
+
+def _read_config(config: str | Path | Mapping[str, Any] | ExperimentConfig) -> ExperimentConfig:
+    from tune_core.config.checking import check
+    from tune_core.config.load import load_config, verify
+    from tune_core.config.model import ExperimentConfig
+    from tune_core.config.problems import error_of
+
+    if isinstance(config, str | Path):
+        return load_config(config)
+    model = config if isinstance(config, ExperimentConfig) else check(ExperimentConfig, dict(config))
+    problems = verify(model)
+    if problems:
+        raise error_of(problems)
+    return model
+
+
+def _function_parts(
+    function: Callable[..., Any],
+    search_space: Mapping[str, Any],
+    mode: str,
+    limits: Mapping[str, Any],
+    seed: int,
+    name: str,
+    tuner: str | Tuner | Advisor | None,
+    assessor: str | Assessor | None,
+) -> Parts:
+    from tune_core.algorithms.ask_tell import make_advisor
+    from tune_core.experiment.manager import Parts
+    from tune_core.experiment.settings import Limits, Settings
+    from tune_core.services.function import FunctionService
+    from tune_core.space import SearchSpace
+
+    if mode not in ("minimize", "maximize"):
+        raise TuneError(f"mode is {mode!r}; use 'maximize' or 'minimize'")
+    if tuner is None:
+        raise TuneError(
+            "this experiment was started with a tuner object; give the same kind again as `tuner`"
+        )
+    return Parts(
+        settings=Settings(name, mode, seed, "", Path.cwd(), Limits(**limits)),
+        search_space=SearchSpace.parse(search_space),
+        advisor=make_advisor(tuner, assessor),
+        service=FunctionService(function),
+        algorithm_gpus=None,
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

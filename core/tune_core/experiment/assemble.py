@@ -1,0 +1,104 @@
+"""From a configuration to the parts of an experiment."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from pathlib import Path
+
+from tune_core.algorithms.base import Advisor
+from tune_core.algorithms.compose import TunerAdvisor
+from tune_core.config.algorithm import Choice, choose
+from tune_core.config.model import ExperimentConfig
+from tune_core.config.values import expand_references
+from tune_core.errors import ConfigError
+from tune_core.experiment.manager import Parts, create_record
+from tune_core.experiment.settings import Limits, Settings
+from tune_core.plugins import plugins
+from tune_core.space import SearchSpace
+from tune_core.store.directory import ExperimentDirectory, create_experiment
+from tune_core.store.reader import Record
+
+__all__ = ["assemble", "create", "reopen"]
+
+
+def assemble(config: ExperimentConfig) -> Parts:
+    """Make what `config` describes; nothing is started.
+
+    Raises:
+        ConfigError, PluginError, SearchSpaceError: It cannot be made.
+    """
+    algorithm = choose("tuner", config.algorithm) if config.tuner else choose("advisor", config.algorithm)
+    assessor = choose("assessor", config.assessor) if config.assessor else None
+    service = plugins().find("training_service", config.training_service.platform).load()
+    gpus = config.tuner_gpu_indices
+    return Parts(
+        settings=_settings(config, algorithm),
+        search_space=SearchSpace.parse(config.search_space),
+        advisor=_advisor(algorithm, assessor),
+        service=service(config.training_service.config),
+        notify=plugins().notify if _observed() else None,
+        algorithm_gpus="" if gpus is None else ",".join(map(str, gpus)),
+    )
+
+
+def create(config: ExperimentConfig, experiment_id: str | None = None) -> tuple[ExperimentDirectory, Parts]:
+    """Make a new experiment's folder and record; `manage` then runs it."""
+    parts = assemble(config)
+    directory = create_experiment(config.experiment_working_directory, experiment_id)
+    create_record(directory, parts, json.loads(config.to_json()))
+    return directory, parts
+
+
+def reopen(directory: ExperimentDirectory) -> Parts:
+    """The parts of an experiment that exists, from its record.
+
+    Raises:
+        ConfigError: It was started from Python with a function, which only Python can give again;
+            or its configuration does not fit any more.
+    """
+    with Record(directory) as record:
+        state = record.state()
+    if "trialCommand" not in (state["config"] or {}):
+        raise ConfigError(
+            f"experiment {directory.id} runs a Python function, which is not in its record\n"
+            f"  go on from Python: Experiment.resume({directory.id!r}, function)"
+        )
+    config = ExperimentConfig.from_json(json.dumps(state["config"]))
+    # What the algorithm is replayed from; the space in the state may be a later one.
+    config.search_space = state["first_search_space"]
+    return assemble(config)
+
+
+def _advisor(algorithm: Choice, assessor: Choice | None) -> Advisor:
+    made = algorithm.make()
+    if isinstance(made, Advisor):
+        return made
+    return TunerAdvisor(made, assessor.make() if assessor else None)
+
+
+def _settings(config: ExperimentConfig, algorithm: Choice) -> Settings:
+    seed = next((given for given in (config.seed, algorithm.seed) if given is not None), secrets.randbits(63))
+    brake = config.failure_brake
+    return Settings(
+        name=config.experiment_name or "",
+        mode=algorithm.optimize_mode,
+        seed=seed,
+        command=config.trial_command,
+        code_directory=Path(config.trial_code_directory),
+        limits=Limits(config.trial_concurrency, config.max_trial_number, config.max_experiment_duration),
+        gpu_number=config.trial_gpu_number,
+        trial_duration_s=config.max_trial_duration,
+        environment={name: expand_references(value) for name, value in config.trial_environment.items()},
+        failed_retries=config.trial_retry.failed,
+        lost_retries=config.trial_retry.lost,
+        brake_trials=brake.trials if brake else 0,
+        brake_within_s=brake.within if brake else 0.0,
+        intermediate_counts=config.include_intermediate_results,
+    )
+
+
+def _observed() -> bool:
+    """Whether any plugin wants to know what happens; asking each time would cost every metric."""
+    hooks = ("experiment_started", "trial_started", "metric_reported", "trial_ended", "experiment_ended")
+    return any(getattr(plugins().hook, f"tune_{name}").get_hookimpls() for name in hooks)

@@ -1,0 +1,80 @@
+"""A manager without a terminal: what `tune create` starts, `python -m tune_core.experiment.background`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from tune_core.errors import TuneError
+from tune_core.experiment.engine import Engine
+from tune_core.store.directory import ExperimentDirectory, find_experiment
+from tune_core.store.lock import ManagerLock
+
+__all__ = ["launch", "stop_on_signals"]
+
+_START_S = 60.0
+
+
+def launch(directory: ExperimentDirectory) -> int:
+    """Start a manager for `directory` that outlives this process; returns its pid.
+
+    Returns when it holds the experiment.
+
+    Raises:
+        TuneError: It ended before that; with its last words.
+    """
+    log = directory.log / "manager.stderr"
+    descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as stderr:
+        process = subprocess.Popen(
+            # -P: what lies in the present folder must not be imported in place of a library.
+            [sys.executable, "-P", "-m", "tune_core.experiment.background", str(directory.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=stderr,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        holder = ManagerLock.holder(directory.lock)
+        if holder and holder["pid"] == process.pid:
+            return process.pid
+        if process.poll() is not None:
+            words = log.read_text(encoding="utf-8", errors="replace").strip()
+            if process.returncode == 0:
+                return process.pid  # it was quick
+            raise TuneError(words.removeprefix("tune: ") or f"the manager ended with {process.returncode}")
+        time.sleep(0.02)
+    raise TuneError(
+        f"the manager of experiment {directory.id} (process {process.pid}) is not ready after"
+        f" {_START_S:.0f} s\n  it may still come. See {log}"
+    )
+
+
+def stop_on_signals(engine: Engine) -> None:
+    """SIGTERM and SIGINT stop the experiment cleanly."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, engine.stop, f"stopped by {signal.Signals(number).name}")
+
+
+def main() -> int:
+    from tune_core.experiment.assemble import reopen
+    from tune_core.experiment.manager import log_to_folder, manage
+
+    directory = find_experiment(sys.argv[1])
+    try:
+        log_to_folder(directory)
+        status = asyncio.run(manage(directory, reopen(directory), stop_on_signals))
+    except TuneError as err:
+        print(f"tune: {err}", file=sys.stderr)
+        return err.exit_code
+    return 1 if status == "ERROR" else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
