@@ -85,17 +85,21 @@ def bare_name(requirement: str) -> str:
     return re.match(r"[\w.-]+", requirement)[0].lower()
 
 
-def in_workspace(requirements: Iterable[str]) -> list[Path]:
-    """The packages of this repository among `requirements`, with those that they need themselves."""
-    by_name = {project(package)["name"]: package for package in PACKAGES}
-    found: dict[str, Path] = {}
-    waiting = [bare_name(requirement) for requirement in requirements]
+def workspace() -> dict[str, Path]:
+    """The packages of this repository by name."""
+    return {project(package)["name"]: package for package in PACKAGES}
+
+
+def closure(packages: Iterable[Path]) -> list[Path]:
+    """`packages`, and those of this repository that they need."""
+    by_name, found, waiting = workspace(), [], list(packages)
     while waiting:
-        name = waiting.pop()
-        if name in by_name and name not in found:
-            found[name] = by_name[name]
-            waiting += map(bare_name, project(by_name[name]).get("dependencies", []))
-    return list(found.values())
+        package = waiting.pop()
+        if package not in found:
+            found.append(package)
+            names = map(bare_name, project(package).get("dependencies", []))
+            waiting += [by_name[name] for name in names if name in by_name]
+    return sorted(found)
 
 
 def lines_of(path: Path) -> list[str]:
@@ -111,9 +115,12 @@ def group(name: str, folder: Path = ROOT) -> list[str]:
 
 
 def install(session: nox.Session, *requirements: str, packages: Iterable[Path] = ()) -> None:
-    """Install `packages` editable, and `requirements`, in one resolution."""
-    editable = [word for package in packages for word in ("-e", str(package))]
-    session.install("-c", str(CONSTRAINTS), *editable, *requirements)
+    """Install `requirements` and `packages` in one resolution; what is ours editable, and from here."""
+    by_name = workspace()
+    ours = [by_name[name] for name in map(bare_name, requirements) if name in by_name]
+    others = [line for line in requirements if bare_name(line) not in by_name]
+    editable = [word for package in closure([*packages, *ours]) for word in ("-e", str(package))]
+    session.install("-c", str(CONSTRAINTS), *editable, *dict.fromkeys(others))
 
 
 def install_all(session: nox.Session, *requirements: str) -> None:
@@ -128,8 +135,7 @@ def install_all(session: nox.Session, *requirements: str) -> None:
 def demo(session: nox.Session) -> None:
     """Run examples/digits: 30 trials tune a classifier of handwritten digits."""
     folder = ROOT / "examples" / "digits"
-    requirements = lines_of(folder / "requirements.txt")
-    install(session, *requirements, packages=in_workspace(requirements))
+    install(session, *lines_of(folder / "requirements.txt"))
     session.run("tune", "run", str(folder / "config.yml"), *session.posargs)
 
 
@@ -173,8 +179,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def record(session: nox.Session) -> None:
     """Take the picture of the README: docs/_static/demo.svg."""
-    requirements = lines_of(ROOT / "examples" / "digits" / "requirements.txt")
-    install(session, *group("record"), *requirements, packages=in_workspace(requirements))
+    install(session, *group("record"), *lines_of(ROOT / "examples" / "digits" / "requirements.txt"))
     session.run("python", "docs/record.py", *session.posargs)
 
 
