@@ -18,6 +18,9 @@ class Scalar:
     def __init__(self, value: object) -> None:
         self._value = value
 
+    def __repr__(self) -> str:
+        return f"Scalar({self._value})"
+
     def item(self) -> object:
         if isinstance(self._value, list):
             raise ValueError("only one element tensors can be converted")  # noqa: TRY004 (as NumPy does)
@@ -49,7 +52,7 @@ def test_metric_becomes_strict_json(metric: Any, expected: Any) -> None:
 
 @pytest.mark.parametrize(
     "metric",
-    ["0.5", b"1", True, None, [1], {1, 2}, print, Scalar([1, 2]), Scalar(True), Fraction(1, 2), 1j, object()],
+    ["0.5", b"1", True, None, [1], {1, 2}, print, Scalar([1, 2]), Scalar(True), Fraction(1, 2), 1j],
     ids=repr,
 )
 def test_what_is_no_number_is_refused(metric: Any) -> None:
@@ -61,7 +64,7 @@ def test_what_is_no_number_is_refused(metric: Any) -> None:
         check_metric({"default": metric})
 
 
-@pytest.mark.parametrize("value", [b"1", {1}, print, Scalar([1]), object()], ids=repr)
+@pytest.mark.parametrize("value", [b"1", {1}, print, Scalar([1])], ids=repr)
 def test_dictionary_with_what_is_no_json_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match="a metric holds numbers and other JSON values"):
         check_metric({"default": 1, "extra": [value]})

@@ -13,11 +13,11 @@ import os
 import shutil
 import signal
 from dataclasses import dataclass
-from typing import Mapping
+from typing import Iterable, Mapping
 
 from tune.host import processes
 
-__all__ = ["EXIT_STATUS", "Launch", "Started", "read_exit_status", "start"]
+__all__ = ["EXIT_STATUS", "Launch", "Started", "inheritable_descriptors", "read_exit_status", "start"]
 
 EXIT_STATUS = "exit_status"
 
@@ -83,10 +83,29 @@ class Started:
             self.gate = None
 
 
-def start(launch: Launch, boot: str, open_files: int) -> Started:
+def inheritable_descriptors() -> list[int]:
+    """What this process was given beside its standard streams, and would hand on.
+
+    Python itself opens none such. A trial must not hold them: they may be somebody's lock, or a
+    pipe whose reader waits for its end.
+    """
+    directory = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
+    numbers = [int(name) for name in os.listdir(directory) if int(name) > 2]
+    return [number for number in numbers if _is_inheritable(number)]
+
+
+def _is_inheritable(number: int) -> bool:
+    try:
+        return os.get_inheritable(number)
+    except OSError:  # the one that listed the folder
+        return False
+
+
+def start(launch: Launch, boot: str, open_files: int, close: Iterable[int] = ()) -> Started:
     """Start the trial's first process, which waits at the gate.
 
-    `boot` is this machine's boot id, `open_files` the soft limit of open files for the trial.
+    `boot` is this machine's boot id, `open_files` the soft limit of open files for the trial,
+    `close` are the descriptors that it is not to inherit.
 
     Raises:
         OSError: No process, no memory, no disk space; nothing is left behind.
@@ -106,6 +125,7 @@ def start(launch: Launch, boot: str, open_files: int) -> Started:
                 (os.POSIX_SPAWN_DUP2, read_end, 0),
                 (os.POSIX_SPAWN_OPEN, 1, launch.path("stdout"), _APPEND, 0o600),
                 (os.POSIX_SPAWN_OPEN, 2, launch.path("stderr"), _APPEND, 0o600),
+                *((os.POSIX_SPAWN_CLOSE, number) for number in close),
             ],
             setsid=True,
             setsigmask=[],

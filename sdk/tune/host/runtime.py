@@ -105,6 +105,7 @@ class Runtime:
         self._output_limit = output_limit
         self._boot = processes.boot_id()
         self._open_files = _raise_open_files()
+        self._not_inherited = launch.inheritable_descriptors()
         self._selector = selectors.DefaultSelector()
         self._trials: dict[Hashable, _Trial] = {}
         self._watches: dict[int, Hashable] = {}
@@ -129,7 +130,7 @@ class Runtime:
         """
         assert key not in self._trials, f"{key} is here already"
         self._create_files(spec)
-        started = launch.start(spec, self._boot, self._open_files)
+        started = launch.start(spec, self._boot, self._open_files, self._not_inherited)
         trial = _Trial(spec, started, child=True, after=-1)
         self._take(key, trial, processes.open_process(started.identity))
         return started.identity

@@ -1,0 +1,415 @@
+"""The host runtime on real processes: starting, following, ending and adopting trials."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import zlib
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import pytest
+
+from tune.host import End, Identity, Launch, Listener, Problem, Record, Runtime
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+
+
+class Host(Listener):
+    """A runtime, and all that it told."""
+
+    def __init__(self, directory: Path, **options: Any) -> None:
+        self.directory = directory
+        self.received: dict[str, list[Record]] = {}
+        self.problems: list[Problem] = []
+        self.ends: dict[str, End] = {}
+        self.runtime = Runtime(self, **{"grace_s": 0.5, **options})
+
+    def records(self, key: Any, records: list[Record]) -> None:
+        assert key not in self.ends
+        self.received.setdefault(key, []).extend(records)
+
+    def problem(self, key: Any, problem: Problem) -> None:
+        self.problems.append(problem)
+
+    def ended(self, key: Any, end: End) -> None:
+        assert key not in self.ends
+        self.ends[key] = end
+
+    def launch(self, key: str, command: str, **environment: str) -> Launch:
+        directory = self.directory / key
+        directory.mkdir(exist_ok=True)
+        messages = str(directory / "messages.jsonl")
+        variables = {**os.environ, "TUNE_CHANNEL_FILE": messages, "DIR": str(directory), **environment}
+        return Launch(key, 0, command, str(self.directory), variables, str(directory), self.mark(key))
+
+    def mark(self, key: str) -> str:
+        return f"mark-{zlib.crc32(bytes(self.directory))}-{key}"
+
+    def start(self, key: str, command: str, **environment: str) -> Identity:
+        identity = self.runtime.spawn(key, self.launch(key, command, **environment))
+        self.runtime.go(key)
+        return identity
+
+    def until(self, condition: Callable[[], Any], timeout_s: float = 30) -> Any:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline, f"in vain for {timeout_s} s; ends: {self.ends}"
+            self.runtime.poll(0.02)
+        return condition()
+
+    def end(self, key: str) -> End:
+        self.until(lambda: key in self.ends)
+        return self.ends[key]
+
+    def run(self, command: str, **environment: str) -> End:
+        key = f"trial-{len(self.ends)}"
+        self.start(key, command, **environment)
+        return self.end(key)
+
+    def text(self, key: str, name: str) -> str:
+        path = self.directory / key / name
+        return path.read_text() if path.exists() else ""
+
+    def pid(self, key: str) -> int:
+        """What the trial wrote to its file `pid`."""
+        return int(self.until(lambda: self.text(key, "pid").endswith("\n") and self.text(key, "pid")))
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    host = Host(tmp_path)
+    yield host
+    running = list(host.runtime._trials)
+    for key in running:
+        host.runtime.resume(key)
+        host.runtime.kill(key, 0)
+    host.until(lambda: all(key in host.ends for key in running))
+    host.runtime.close()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        ("true", 0),
+        ("exit 3", 3),
+        ("exec sh -c 'exit 4'", 4),
+        ("set -e; false; true", 1),
+        ("trap 'exit 5' EXIT; true", 5),
+        ("(exit 6) # remark", 6),
+        ("echo 'open quote", 2),
+        ("fi; done }", 2),
+        ("-x", 127),
+        ("no-such-command-at-all", 127),
+        ("/etc", 126),
+        ("kill -9 $$", 128 + 9),
+        ("kill -TERM $$", 128 + 15),
+        ("trap '' TERM; kill -TERM -$PPID; exit 8", 8),
+        ("true\n\nexit 9", 9),
+    ],
+)
+def test_exit_status_is_the_commands_own(host: Host, command: str, status: int) -> None:
+    assert host.run(command) == End(status)
+
+
+def test_trial_has_its_folder_environment_and_no_input(host: Host) -> None:
+    host.start("a", 'pwd; echo "$GREETING"; cat; echo oops >&2; ulimit -n', GREETING='it\'s "quoted"\n$HOME')
+    assert host.end("a") == End(0)
+    folder, *greeting, open_files = host.text("a", "stdout").splitlines()
+    assert folder == str(host.directory)
+    assert greeting == ['it\'s "quoted"', "$HOME"]
+    assert int(open_files) == host.runtime._open_files
+    assert host.text("a", "stderr") == "oops\n"
+
+
+def test_missing_folder_is_a_failure_that_says_so(host: Host, tmp_path: Path) -> None:
+    launch = host.launch("a", "true")
+    gone = Launch(**{**launch.__dict__, "code_directory": str(tmp_path / "gone")})
+    host.runtime.spawn("a", gone)
+    host.runtime.go("a")
+    assert host.end("a").exit_status not in (0, None)
+    assert str(tmp_path / "gone") in host.text("a", "stderr")
+
+
+def test_trial_inherits_no_descriptor_and_no_ignored_signal(host: Host) -> None:
+    host.start("a", "ls /proc/self/fd; grep SigIgn /proc/self/status; grep SigBlk /proc/self/status")
+    host.start("b", "true")
+    host.end("a")
+    *descriptors, ignored, blocked = host.text("a", "stdout").split("\n")[:-1]
+    assert descriptors == ["0", "1", "2", "3"]  # 3 is ls reading the folder
+    classic = 0x7FFFFFFF  # signals 32 and 33 are the C library's own
+    assert [int(line.split()[1], 16) & classic for line in (ignored, blocked)] == [0, 0]
+
+
+def test_files_are_private(host: Host) -> None:
+    old = os.umask(0)
+    try:
+        host.start("a", "true")
+        host.end("a")
+    finally:
+        os.umask(old)
+    for name in ("stdout", "stderr", "messages.jsonl"):
+        assert (host.directory / "a" / name).stat().st_mode & 0o077 == 0
+
+
+def test_nothing_runs_before_go(host: Host) -> None:
+    host.runtime.spawn("a", host.launch("a", "touch $DIR/ran"))
+    other = host.run("true")  # a whole other trial meanwhile
+    assert other == End(0)
+    assert not (host.directory / "a" / "ran").exists()
+    host.runtime.go("a")
+    assert host.end("a") == End(0)
+    assert (host.directory / "a" / "ran").exists()
+
+
+def test_killed_at_the_gate_never_starts(host: Host) -> None:
+    host.runtime.spawn("a", host.launch("a", "touch $DIR/ran"))
+    host.runtime.kill("a", 5)
+    host.runtime.go("a")  # too late
+    assert host.end("a") == End(None, reason="never started")
+    assert not (host.directory / "a" / "ran").exists()
+
+
+def run_manager(directory: Path, script: str) -> subprocess.Popen[str]:
+    """A manager in a process of its own, with a Host called `host`."""
+    prelude = f"""
+        import json, os, signal, sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from pathlib import Path
+        from test_host_runtime import Host
+        host = Host(Path({str(directory)!r}))
+        """
+    code = textwrap.dedent(prelude) + textwrap.dedent(script)
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+
+
+def test_manager_killed_before_go_leaves_nothing_running(tmp_path: Path) -> None:
+    script = """
+        pid = host.runtime.spawn("a", host.launch("a", "touch $DIR/ran")).pid
+        host.start("later", "sleep 60")  # must not hold the gate of the first open
+        print(pid, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+    with run_manager(tmp_path, script) as manager:
+        assert manager.stdout is not None
+        pid = int(manager.stdout.read())
+    deadline = time.monotonic() + 10
+    while is_alive(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert not (tmp_path / "a" / "ran").exists()
+    assert not (tmp_path / "a" / "exit_status").exists()
+    kill_marked(Host(tmp_path).mark("later"))
+
+
+def kill_marked(mark: str) -> None:
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and f"TUNE_MARK={mark}".encode() in (entry / "environ").read_bytes():
+                os.kill(int(entry.name), signal.SIGKILL)
+        except (OSError, ProcessLookupError):
+            continue
+
+
+def test_manager_killed_and_trials_adopted(tmp_path: Path) -> None:
+    report = """echo '{"type":"intermediate","value":1}' >> $TUNE_CHANNEL_FILE; """
+    wait = "until [ -e $DIR/go-on ]; do sleep 0.02; done; "
+    commands = {
+        "running": report + wait + report + "exit 3",
+        "ended": report + wait + report + "exit 4",
+        "silenced": report + "sleep 60",
+    }
+    script = f"""
+        commands = {commands!r}
+        identities = {{name: host.start(name, commands[name]).to_json() for name in commands}}
+        host.until(lambda: len(host.received) == len(commands))
+        print(json.dumps(identities), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+    with run_manager(tmp_path, script) as manager:
+        assert manager.stdout is not None
+        known = json.loads(manager.stdout.read())
+    identities = {name: Identity.from_json(each) for name, each in known.items()}
+    assert all(is_alive(identity.pid) for identity in identities.values())
+    (tmp_path / "ended" / "go-on").touch()
+    kill_marked(Host(tmp_path).mark("silenced"))
+    deadline = time.monotonic() + 10
+    while any(is_alive(identities[name].pid) for name in ("ended", "silenced")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    host = Host(tmp_path)
+    for name, identity in identities.items():
+        host.runtime.adopt(name, host.launch(name, commands[name]), identity, after=0)
+    assert host.end("ended") == End(4)
+    assert host.end("silenced").lost
+    assert "running" not in host.ends
+    (tmp_path / "running" / "go-on").touch()
+    assert host.end("running") == End(3)
+    for name in ("ended", "running"):  # the first was delivered before
+        assert [record.sequence for record in host.received[name]] == [1]
+    host.runtime.close()
+
+
+@pytest.mark.parametrize("wrong", [{"start": "1"}, {"boot": "another"}])
+def test_another_process_with_the_same_pid_is_not_touched(tmp_path: Path, wrong: dict[str, str]) -> None:
+    with subprocess.Popen(["sleep", "60"]) as innocent:
+        host = Host(tmp_path)
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        start = Path(f"/proc/{innocent.pid}/stat").read_text().rpartition(")")[2].split()[19]
+        identity = Identity.from_json({"pid": innocent.pid, "start": start, "boot": boot, **wrong})
+        host.runtime.adopt("a", host.launch("a", "true"), identity)
+        host.runtime.kill("a", 0)
+        assert host.end("a").exit_status in (None, 128 + 9)
+        assert innocent.poll() is None
+        innocent.kill()
+        host.runtime.close()
+
+
+CHILD = "trap '' TERM HUP; echo $$ > $DIR/pid.new; mv $DIR/pid.new $DIR/pid; while :; do sleep 60; done"
+SHAPES = {
+    "plain": "sh -c 'echo $$ > $DIR/pid; exec sleep 60' &",
+    "own session": "setsid sh -c 'echo $$ > $DIR/pid; exec sleep 60' &",
+    "double fork": "( setsid sh -c '( setsid sh -c \"echo \\$\\$ > $DIR/pid; exec sleep 60\" & )' & );",
+    "ignores SIGTERM": 'setsid sh -c "$CHILD" &',
+    "stopped": "setsid sh -c 'echo $$ > $DIR/pid; kill -STOP $$; sleep 60' &",
+    "no environment": "env -i DIR=$DIR PATH=$PATH sh -c 'echo $$ > $DIR/pid; sleep 60' &",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_kill_ends_every_shape_of_child(host: Host, shape: str) -> None:
+    host.start("a", SHAPES[shape] + " sleep 60", CHILD=CHILD)
+    child = host.pid("a")
+    host.runtime.kill("a", 0.3)
+    assert host.end("a").exit_status in (128 + 15, 128 + 9)
+    assert not is_alive(child)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_nothing_outlives_a_trial_that_ends(host: Host, shape: str) -> None:
+    host.start("a", SHAPES[shape] + " until [ -s $DIR/pid ]; do sleep 0.01; done; exit 3", CHILD=CHILD)
+    assert host.end("a") == End(3)
+    assert not is_alive(host.pid("a"))
+
+
+def test_kill_asks_once_and_waits_for_the_answer(host: Host) -> None:
+    answer = "trap 'echo asked; sleep 0.3; exit 12' TERM; "
+    host.start("a", answer + "echo $$ > $DIR/pid; while :; do sleep 0.01; done")
+    host.pid("a")
+    host.runtime.kill("a", 20)
+    assert host.end("a") == End(12)
+    assert host.text("a", "stdout") == "asked\n"
+
+
+def test_kill_of_one_trial_leaves_the_others(host: Host) -> None:
+    host.start("a", "setsid sleep 60 & sleep 60")
+    host.start("b", "setsid sh -c 'echo $$ > $DIR/pid; exec sleep 60' & wait; exit 1")
+    survivor = host.pid("b")
+    host.runtime.kill("a", 0)
+    host.end("a")
+    assert is_alive(survivor)
+    assert "b" not in host.ends
+
+
+def test_trial_within_a_trial_is_ended_with_it(host: Host) -> None:
+    host.start("outer", "sleep 60")
+    inner = Host(host.directory)
+    inner.start("inner", "echo $$ > $DIR/pid; exec sleep 60", TUNE_MARK=host.mark("outer"))
+    child = inner.pid("inner")
+    host.runtime.kill("outer", 5)
+    host.end("outer")
+    assert inner.end("inner") == End(128 + 15)
+    assert not is_alive(child)
+    inner.runtime.close()
+
+
+def test_burst_of_messages_arrives_whole_and_starves_nobody(host: Host) -> None:
+    count = 100_000
+    line = """'{"type":"intermediate","value":%d}\\n'"""
+    host.start("flood", f"seq 0 {count - 1} | xargs printf {line} >> $TUNE_CHANNEL_FILE")
+    host.start("other", 'echo \'{"type":"final","value":1}\' >> $TUNE_CHANNEL_FILE')
+    host.until(lambda: "other" in host.ends)
+    assert host.end("flood") == End(0)
+    assert [record.value for record in host.received["flood"]] == list(range(count))
+    assert [record.sequence for record in host.received["flood"]] == list(range(count))
+
+
+def test_paused_trial_is_not_read_and_does_not_end(host: Host) -> None:
+    host.runtime.spawn("a", host.launch("a", 'echo \'{"type":"final","value":1}\' >> $TUNE_CHANNEL_FILE'))
+    host.runtime.pause("a")
+    host.runtime.go("a")
+    host.until(lambda: host.runtime._trials["a"].clean)
+    host.runtime.poll(0)
+    assert "a" not in host.received
+    assert "a" not in host.ends
+    host.runtime.resume("a")
+    assert host.end("a") == End(0)
+    assert len(host.received["a"]) == 1
+
+
+def test_garbage_in_the_channel_is_told_a_few_times(host: Host) -> None:
+    host.start("a", "for i in $(seq 100); do echo garbage; done >> $TUNE_CHANNEL_FILE; exit 2")
+    assert host.end("a") == End(2)
+    assert [problem.line for problem in host.problems] == list(range(10))
+
+
+@pytest.mark.parametrize("talk_s", [0, 1])
+def test_talkative_trial_keeps_head_and_tail(tmp_path: Path, talk_s: int) -> None:
+    limit = 1 << 20
+    host = Host(tmp_path, output_limit=limit)
+    lines = 2_000_000
+    size = sum(len(f"{number}\n") for number in range(1, lines + 1))  # 15 MB
+    host.start("a", f"seq {lines}; sleep {talk_s}; echo last")
+    path = tmp_path / "a" / "stdout"
+    if talk_s:  # the disk space goes while it still runs
+        host.until(lambda: path.stat().st_size == size)
+        host.runtime._tick()
+        assert path.stat().st_blocks * 512 <= limit
+    assert host.end("a") == End(0)
+    text = path.read_text()
+    head, _, tail = text.partition("\n[tune: ")
+    assert head.startswith("1\n2\n3\n")
+    assert "bytes of output were dropped here]\n" in tail
+    assert text.endswith(f"\n{lines}\nlast\n")
+    assert len(text) < limit
+    assert "\0" not in text
+    assert path.stat().st_mode & 0o777 == 0o600
+    host.runtime.close()
+
+
+def test_without_inotify_and_pidfds_the_timer_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("tune.host.syscalls.Inotify.__init__", refuse)
+    monkeypatch.setattr("tune.host.syscalls.pidfd_open", lambda pid: None)
+    host = Host(tmp_path)
+    host.start("a", 'echo \'{"type":"intermediate","value":1}\' >> $TUNE_CHANNEL_FILE; sleep 0.5; exit 3')
+    host.until(lambda: host.received)
+    assert "a" not in host.ends
+    assert host.end("a") == End(3)
+    host.start("b", "setsid sleep 60 & sleep 60")
+    host.runtime.kill("b", 0)
+    assert host.end("b").exit_status == 128 + 9
+    host.runtime.close()
+
+
+def test_idle_runtime_sleeps(host: Host) -> None:
+    host.start("a", "sleep 60")
+    host.until(lambda: (host.runtime.timeout() or 0) > 0.5)
+    before = time.process_time()
+    host.runtime.poll(0.5)
+    assert time.process_time() - before < 0.1
