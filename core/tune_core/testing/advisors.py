@@ -1,0 +1,94 @@
+"""What every advisor must hold to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from tune_core.algorithms.base import Advisor, Observation
+from tune_core.errors import NoMoreTrial
+from tune_core.space import SearchSpace
+from tune_core.testing.driving import Drive
+from tune_core.testing.spaces import EXAMPLE_SPACES
+from tune_core.trial import Parameters, TrialState
+
+__all__ = ["AdvisorContract"]
+
+
+class AdvisorContract:
+    """Subclass it, name the class `Test...`, and define `make_advisor`.
+
+    Attributes:
+        spaces: Search spaces the advisor takes, by name.
+        trials: How many trials the kit drives it through.
+    """
+
+    spaces: ClassVar[Mapping[str, Mapping[str, Any]]] = EXAMPLE_SPACES
+    trials: ClassVar[int] = 40
+
+    def make_advisor(self) -> Advisor:
+        """A new advisor, as the kernel makes it."""
+        raise NotImplementedError("define make_advisor in the subclass")
+
+    def test_proposals_lie_in_the_space(self) -> None:
+        for space in self._parsed():
+            for parameters in self._drive(space).run(self.trials):
+                space.check(parameters, extra=True)
+
+    def test_same_seed_gives_the_same_proposals(self) -> None:
+        for space in self._parsed():
+            assert self._drive(space, 7).run(self.trials) == self._drive(space, 7).run(self.trials)
+
+    def test_replaying_the_calls_restores_the_advisor(self) -> None:
+        for space in self._parsed():
+            live = self._drive(space, 3)
+            live.run(self.trials)
+            resumed = self._advisor(space, 3)
+            live.replay(resumed)
+            for number in range(1000, 1004):
+                assert _next(resumed, number) == _next(live.advisor, number)
+
+    def test_only_failures_end_or_go_on_but_never_hang(self) -> None:
+        for space in self._parsed():
+            self._drive(space, failing=1.0).run(self.trials)  # Drive asserts that it cannot hang
+
+    def test_restarted_trial_begins_again(self) -> None:
+        for space in self._parsed():
+            advisor = self._advisor(space)
+            parameters = advisor.propose(0)
+            assert parameters is not None
+            advisor.register_pending(0, parameters)
+            for _ in range(2):
+                advisor.report_intermediate(0, 1.0)
+                advisor.trial_restart(0)
+            advisor.trial_end(0, TrialState.SUCCEEDED, 1.0)
+
+    def test_imported_data_is_taken(self) -> None:
+        for space in self._parsed():
+            advisor = self._advisor(space)
+            rng = advisor.rng(10**6)
+            advisor.import_data([Observation(space.sample(rng), float(rank)) for rank in range(10)])
+            parameters = _next(advisor, 0)
+            if isinstance(parameters, dict):
+                space.check(parameters, extra=True)
+
+    def _parsed(self) -> list[SearchSpace]:
+        return [SearchSpace.parse(space) for space in self.spaces.values()]
+
+    def _advisor(self, space: SearchSpace, seed: int = 0) -> Advisor:
+        advisor = self.make_advisor()
+        advisor.set_seed(seed)
+        advisor.update_search_space(space)
+        return advisor
+
+    def _drive(self, space: SearchSpace, seed: int = 0, failing: float = 0.1) -> Drive:
+        advisor = self._advisor(space, seed)
+        return Drive(advisor, lambda p: len(json.dumps(p)) / 10, failing=failing, intermediates=4, seed=seed)
+
+
+def _next(advisor: Advisor, number: int) -> Parameters | str | None:
+    try:
+        return advisor.propose(number)
+    except NoMoreTrial:
+        return "no more"

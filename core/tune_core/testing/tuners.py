@@ -1,0 +1,208 @@
+"""What every tuner must hold to."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import pytest
+
+from tune_core.algorithms.base import Observation, Tuner
+from tune_core.algorithms.compose import TunerAdvisor
+from tune_core.errors import NoMoreTrial, SearchSpaceError
+from tune_core.space import SearchSpace
+from tune_core.testing.driving import Drive
+from tune_core.testing.spaces import EXAMPLE_SPACES
+from tune_core.trial import Parameters
+
+__all__ = ["TunerContract"]
+
+
+class TunerContract:
+    """Subclass it, name the class `Test...`, and define `make_tuner`.
+
+    Attributes:
+        spaces: Search spaces the tuner takes, by name. Leave out what it cannot take and put it
+            into `refused`, or, for an algorithm with a form of its own, give others.
+        refused: Search spaces that it must refuse with a SearchSpaceError.
+        startup: How many trials it runs before its model has a say; the kit goes past that.
+    """
+
+    spaces: ClassVar[Mapping[str, Mapping[str, Any]]] = EXAMPLE_SPACES
+    refused: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    startup: ClassVar[int] = 20
+
+    def make_tuner(self) -> Tuner:
+        """A new tuner, as the kernel makes it."""
+        raise NotImplementedError("define make_tuner in the subclass")
+
+    def test_proposals_lie_in_the_space(self) -> None:
+        for name, space in self._parsed():
+            for parameters in self._drive(space).run(2 * self.startup):
+                _assert_in(space, parameters, name)
+
+    def test_same_seed_gives_the_same_proposals(self) -> None:
+        for name, space in self._parsed():
+            first, second = self._drive(space, seed=5), self._drive(space, seed=5)
+            assert first.run(2 * self.startup) == second.run(2 * self.startup), name
+
+    def test_replaying_the_calls_restores_the_tuner(self) -> None:
+        """The promise of `tune resume`: it goes on exactly as an undisturbed run would."""
+        for name, space in self._parsed():
+            live = self._drive(space, seed=3)
+            live.run(self.startup + 10)
+            resumed = TunerAdvisor(self._tuner(space, seed=3, told=False))
+            resumed.update_search_space(space)
+            live.replay(resumed)
+            for number in range(1000, 1004):
+                assert _next(resumed, number) == _next(live.advisor, number), name
+
+    def test_finite_space_is_used_up_without_repeats(self) -> None:
+        space = self._finite()
+        if space is None:
+            return
+        drive = self._drive(space, failing=0.0)
+        proposals = drive.run(int(space.size) + 5)
+        assert drive.exhausted
+        assert len(proposals) == space.size
+        assert len({space.key(parameters) for parameters in proposals}) == space.size
+
+    def test_waits_for_no_result(self) -> None:
+        """Ten trials at once before any result: `None` for ever would hang an experiment."""
+        for name, space in self._parsed():
+            advisor = self._advisor(space)
+            for number in range(10):
+                parameters = _next(advisor, number)
+                if not isinstance(parameters, dict):
+                    break
+                advisor.register_pending(number, parameters)
+                _assert_in(space, parameters, name)
+
+    def test_only_failures_do_no_harm(self) -> None:
+        for name, space in self._parsed():
+            for parameters in self._drive(space, failing=1.0).run(self.startup + 5):
+                _assert_in(space, parameters, name)
+
+    @pytest.mark.parametrize("value", [0.0, 1e300, -1e300, 1e-300])
+    def test_extreme_and_equal_results_do_no_harm(self, value: float) -> None:
+        for name, space in self._parsed():
+            for parameters in self._drive(space, loss=lambda _: value).run(self.startup + 5):
+                _assert_in(space, parameters, name)
+
+    def test_learns_from_trials_it_did_not_propose(self) -> None:
+        """The user's own trials, and what the kernel proposed in place of a repeat."""
+        for name, space in self._parsed():
+            advisor = self._advisor(space)
+            rng = advisor.rng(10**6)
+            for number in range(self.startup + 5):
+                parameters = space.sample(rng)
+                advisor.tuner.register_pending(number, parameters)
+                advisor.tuner.receive_trial_result(number, parameters, float(number))
+                advisor.tuner.trial_end(number, success=True)
+            proposed = advisor.tuner.generate_parameters(self.startup + 5)
+            if proposed is not None:
+                _assert_in(space, proposed, name)
+
+    def test_imported_data_is_taken(self) -> None:
+        for name, space in self._parsed():
+            advisor = self._advisor(space)
+            rng = advisor.rng(10**6)
+            points = [space.sample(rng) for _ in range(self.startup + 5)]
+            advisor.import_data([Observation(point, float(rank)) for rank, point in enumerate(points)])
+            parameters = _next(advisor, 0)
+            if isinstance(parameters, dict):
+                _assert_in(space, parameters, name)
+
+    def test_new_search_space_is_obeyed(self) -> None:
+        if "uniform" not in self.spaces:
+            return
+        space = SearchSpace.parse(self.spaces["uniform"])
+        drive = self._drive(space)
+        drive.run(self.startup + 5)
+        moved = SearchSpace.parse({name: {"_type": "uniform", "_value": [100, 101]} for name in space.names})
+        drive.advisor.update_search_space(moved)
+        for number in range(500, 505):
+            parameters = _next(drive.advisor, number)
+            assert isinstance(parameters, dict)
+            _assert_in(moved, parameters, "the new space")
+            drive.advisor.register_pending(number, parameters)
+
+    def test_proposals_are_the_callers_to_change(self) -> None:
+        for name, space in self._parsed():
+            first, second = self._advisor(space), self._advisor(space)
+            for number in range(3):
+                changed, kept = _next(first, number), _next(second, number)
+                assert changed == kept, name
+                if not isinstance(changed, dict) or not isinstance(kept, dict):
+                    break
+                for advisor in (first, second):
+                    advisor.register_pending(number, copy.deepcopy(kept))
+                changed.clear()
+
+    def test_refuses_what_it_cannot_search(self) -> None:
+        for space in self.refused.values():
+            tuner = self.make_tuner()
+            tuner.set_seed(0)
+            with pytest.raises(SearchSpaceError):
+                tuner.update_search_space(SearchSpace.parse(space))
+
+    # What the tests are made of.
+
+    def _parsed(self) -> list[tuple[str, SearchSpace]]:
+        return [(name, SearchSpace.parse(space)) for name, space in self.spaces.items()]
+
+    def _finite(self) -> SearchSpace | None:
+        return next((space for _, space in self._parsed() if 1 < space.size < 1000), None)
+
+    def _tuner(self, space: SearchSpace, seed: int, *, told: bool = True) -> Tuner:
+        tuner = self.make_tuner()
+        tuner.set_seed(seed)
+        if told:
+            tuner.update_search_space(space)
+        return tuner
+
+    def _advisor(self, space: SearchSpace, seed: int = 0) -> TunerAdvisor:
+        advisor = TunerAdvisor(self.make_tuner())
+        advisor.set_seed(seed)
+        advisor.update_search_space(space)
+        return advisor
+
+    def _drive(
+        self,
+        space: SearchSpace,
+        *,
+        seed: int = 0,
+        failing: float = 0.1,
+        loss: Callable[[Parameters], float] | None = None,
+    ) -> Drive:
+        return Drive(self._advisor(space, seed), loss or _loss, failing=failing, seed=seed)
+
+
+def _loss(parameters: Parameters) -> float:
+    """Some smooth number of any configuration."""
+    text = json.dumps(parameters, sort_keys=True)
+    numbers = [value for value in _leaves(parameters) if isinstance(value, (int, float))]
+    return sum(abs(number) for number in numbers) + len(text) / 100
+
+
+def _leaves(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [leaf for each in value.values() for leaf in _leaves(each)]
+    return [value]
+
+
+def _next(advisor: TunerAdvisor | Any, number: int) -> Parameters | str | None:
+    try:
+        proposed: Parameters | None = advisor.propose(number)
+    except NoMoreTrial:
+        return "no more"
+    return proposed
+
+
+def _assert_in(space: SearchSpace, parameters: Parameters, name: str) -> None:
+    try:
+        space.check(parameters)
+    except SearchSpaceError as err:
+        raise AssertionError(f"space {name!r}: proposal {parameters} is not in it: {err}") from None
