@@ -5,20 +5,17 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-import textwrap
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tune_core.errors import PluginError
 from tune_core.plugins import API_VERSION, Plugins
 
-HEAD = "from tune_core import Driver, hookimpl\n"
 ECHO = """
 @hookimpl
 def tune_tuners():
-    yield Driver("Echo", "{module}.tuner:Echo", summary="Says it again", aliases=("Parrot",))
+    yield Driver("Echo", "{module}.things:Echo", summary="Says it again", aliases=("Parrot",))
 """
 TUNER = """
 from tune_core import Tuner
@@ -32,48 +29,27 @@ class Echo(Tuner):
 Install = Callable[..., None]
 
 
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Put a package `tune-<name>` on the path, as pip would leave it."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    def install(name: str, hooks: str, tuner: str = TUNER, version: str = "1.0") -> None:
-        module = f"tune_{name}"
-        info = tmp_path / f"{module}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: tune-{name}\nVersion: {version}\n")
-        (info / "entry_points.txt").write_text(f"[tune]\n{name} = {module}\n")
-        package = tmp_path / module
-        package.mkdir()
-        (package / "__init__.py").write_text(HEAD + textwrap.dedent(hooks).replace("{module}", module))
-        (package / "tuner.py").write_text(tuner)
-        monkeypatch.delitem(sys.modules, module, raising=False)
-        monkeypatch.delitem(sys.modules, f"{module}.tuner", raising=False)
-
-    return install
-
-
 def found(*names: str) -> Plugins:
     return Plugins({"TUNE_ENABLE_PLUGINS": ",".join(names)})
 
 
 @pytest.mark.parametrize("name", ["Echo", "ECHO", "parrot", "tune-aa:Echo", "Tune_AA:echo"])
 def test_find_forgives_case_and_knows_aliases_and_qualified_names(install: Install, name: str) -> None:
-    install("aa", ECHO)
+    install("aa", ECHO, TUNER)
     echo = found("aa").find("tuner", name)
     assert (echo.distribution, echo.version, echo.qualified) == ("tune-aa", "1.0", "tune-aa:Echo")
     assert echo.load().__name__ == "Echo"
 
 
 def test_finding_imports_no_target(install: Install) -> None:
-    install("aa", ECHO, tuner="raise RuntimeError")
+    install("aa", ECHO, "raise RuntimeError")
     assert [each.driver.name for each in found("aa").all("tuner")] == ["Echo"]
-    assert "tune_aa.tuner" not in sys.modules
+    assert "tune_aa.things" not in sys.modules
 
 
 def test_name_claimed_twice_names_both_packages(install: Install) -> None:
-    install("aa", ECHO)
-    install("bb", ECHO)
+    install("aa", ECHO, TUNER)
+    install("bb", ECHO, TUNER)
     both = found("aa", "bb")
     with pytest.raises(
         PluginError, match=r"tune-aa 1.0 .* and tune-bb 1.0 .*\n.*tune-aa:Echo or tune-bb:Echo"
@@ -90,7 +66,7 @@ def test_advisor_is_found_as_a_tuner(install: Install) -> None:
 
 
 def test_unknown_name_answers_with_the_nearest(install: Install) -> None:
-    install("aa", ECHO)
+    install("aa", ECHO, TUNER)
     with pytest.raises(PluginError) as caught:
         found("aa").find("tuner", "Ecoh")
     text = str(caught.value)
@@ -128,7 +104,7 @@ def test_nothing_installed_names_the_package_to_install(kind: str, name: str, pa
 )
 def test_broken_plugin_is_listed_and_harms_no_other(install: Install, hooks: str, reason: str) -> None:
     install("aa", hooks)
-    install("bb", ECHO)
+    install("bb", ECHO, TUNER)
     both = found("aa", "bb")
     assert [plugin.distribution for plugin in both.broken] == ["tune-aa"]
     assert reason in both.broken[0].error
@@ -157,19 +133,19 @@ def test_plugin_that_raises_in_one_hook_offers_nothing(install: Install) -> None
     ],
 )
 def test_load_says_what_is_wrong_with_the_target(install: Install, tuner: str, reason: str) -> None:
-    install("aa", ECHO, tuner=tuner)
+    install("aa", ECHO, tuner)
     with pytest.raises(PluginError, match=r"plugin tune-aa 1\.0") as caught:
         found("aa").find("tuner", "Echo").load()
     assert reason in str(caught.value)
 
 
 def test_missing_target_is_seen_without_importing_it(install: Install) -> None:
-    install("aa", ECHO)
-    install("bb", ECHO.replace(".tuner:", ".toner:"))
+    install("aa", ECHO, TUNER)
+    install("bb", ECHO.replace(".things:", ".toner:"))
     here, gone = (found("aa", "bb").find("tuner", f"tune-{name}:Echo") for name in ("aa", "bb"))
     assert not here.target_missing()
     assert gone.target_missing()
-    assert "tune_aa.tuner" not in sys.modules
+    assert "tune_aa.things" not in sys.modules
 
 
 @pytest.mark.parametrize(
@@ -187,8 +163,8 @@ def test_missing_target_is_seen_without_importing_it(install: Install) -> None:
 def test_environment_leaves_plugins_out(
     install: Install, environ: dict[str, str], expected: dict[str, str]
 ) -> None:
-    install("aa", ECHO)
-    install("bb", ECHO)
+    install("aa", ECHO, TUNER)
+    install("bb", ECHO, TUNER)
     status = {plugin.distribution: plugin.status for plugin in Plugins(environ).installed}
     assert expected.items() <= status.items()
 

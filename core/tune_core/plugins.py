@@ -195,7 +195,7 @@ class Plugins:
 
     def all(self, kind: str) -> list[Found]:
         """Everything of one kind, by name."""
-        return sorted(self._found[kind], key=lambda found: (found.driver.name.casefold(), found.distribution))
+        return sorted(self._found[kind], key=_by_name)
 
     def find(self, kind: str, name: str) -> Found:
         """The driver called `name`; advisors count as tuners too.
@@ -205,7 +205,8 @@ class Plugins:
         Raises:
             PluginError: There is none, or there are several.
         """
-        choices = [found for each in (kind, *KINDS[kind].includes) for found in self.all(each)]
+        kinds = (kind, *KINDS[kind].includes)
+        choices = sorted((found for each in kinds for found in self._found[each]), key=_by_name)
         matches = [found for found in choices if found.answers_to(name)]
         if not matches:
             raise PluginError(self._unknown(kind, name, choices))
@@ -223,7 +224,8 @@ class Plugins:
         Raises:
             PluginError: Nothing installed offers itself.
         """
-        choices = [found for each in (kind, *KINDS[kind].includes) for found in self.all(each)]
+        kinds = (kind, *KINDS[kind].includes)
+        choices = sorted((found for each in kinds for found in self._found[each]), key=_by_name)
         best = max(choices, key=lambda found: found.driver.preference, default=None)
         if best is None or best.driver.preference <= 0:
             noun = KINDS[kind].words.partition(" ")[2]
@@ -356,6 +358,10 @@ def _load_modules(
     _Loader.ENTRY_POINT_CACHE = {GROUP: [entry_point for entry_point, _ in wanted]}
     extensions = _Loader(GROUP, on_load_failure_callback=failed).extensions
     return [(owners[id(each.entry_point)], cast("ModuleType", each.plugin)) for each in extensions]
+
+
+def _by_name(found: Found) -> tuple[str, str]:
+    return found.driver.name.casefold(), found.distribution
 
 
 def _describe(entry_point: importlib.metadata.EntryPoint) -> Plugin:

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from tune_core.algorithms.base import Advisor, Assessor, Tuner
-from tune_core.config.checking import problems_of
+from tune_core.config.checking import closed, problems_of
 from tune_core.config.model import AlgorithmConfig
 from tune_core.config.problems import Problem, did_you_mean, error_of
 from tune_core.config.usercode import user_class
@@ -135,7 +135,7 @@ def checked_arguments(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: With every problem.
     """
-    model = getattr(cls, "Arguments", None) or _model_of(cls)
+    model = closed(getattr(cls, "Arguments", None) or _model_of(cls))
     try:
         checked = model.model_validate_json(json.dumps(arguments))
     except ValidationError as err:

@@ -5,8 +5,9 @@ Keys are forgiven as NNI forgave them: case and underscores do not matter.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar, get_args
+from typing import Any, Self, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -14,7 +15,7 @@ from pydantic.alias_generators import to_camel
 from tune_core.config.problems import KeyPath, Problem, did_you_mean, error_of
 from tune_core.errors import ConfigError
 
-__all__ = ["ConfigModel", "check", "forgive_keys", "keys_of", "problems_of"]
+__all__ = ["ConfigModel", "check", "closed", "forgive_keys", "keys_of", "problems_of"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -94,9 +95,18 @@ def check(model: type[M], data: Any, *, context: Mapping[str, Any] | None = None
         ConfigError: With every problem found.
     """
     try:
-        return model.model_validate(forgive_keys(model, data), context=dict(context or {}))
+        checked: M = closed(model).model_validate(forgive_keys(model, data), context=dict(context or {}))
     except ValidationError as err:
         raise error_of(problems_of(err, model)) from None  # pydantic's own text would show secrets
+    return checked
+
+
+@functools.cache
+def closed(model: type[M]) -> type[M]:
+    """`model`, but refusing unknown keys, which pydantic passes over unless a model says otherwise."""
+    if model.model_config.get("extra", "ignore") != "ignore":
+        return model
+    return cast("type[M]", type(model.__name__, (model,), {"model_config": ConfigDict(extra="forbid")}))
 
 
 def problems_of(

@@ -12,6 +12,7 @@ import math
 import re
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,16 +71,15 @@ def read_document(path: Path, name: str = "") -> Document:
     name = name or str(path)
     try:
         info = path.stat()
-        if not stat.S_ISREG(info.st_mode):
-            what = "a folder" if stat.S_ISDIR(info.st_mode) else "a device or a pipe"
-            raise _error(name, f"is {what}, not a file")
-        if info.st_size > MAX_BYTES:
-            raise _error(name, f"is {info.st_size:,} bytes long, the limit is {MAX_BYTES:,}")
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        with path.open("rb") if stat.S_ISREG(info.st_mode) else nullcontext() as file:
+            raw = file.read(MAX_BYTES + 1) if file else b""
     except (OSError, ValueError) as err:  # ValueError: NUL in the name
-        reason = getattr(err, "strerror", None) or str(err)
-        raise _error(name, f"cannot be read: {reason}") from err
+        raise _error(name, f"cannot be read: {getattr(err, 'strerror', None) or err}") from err
+    if not stat.S_ISREG(info.st_mode):
+        what = "a folder" if stat.S_ISDIR(info.st_mode) else "a device or a pipe"
+        raise _error(name, f"is {what}, not a file")
+    if len(raw) > MAX_BYTES:
+        raise _error(name, f"is {info.st_size:,} bytes long, the limit is {MAX_BYTES:,}")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as err:

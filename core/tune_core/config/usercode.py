@@ -53,10 +53,9 @@ def user_class(directory: Path, class_name: str, class_file_name: str | None = N
     found = getattr(module, name, None)
     if not inspect.isclass(found):
         classes = [each for each, value in vars(module).items() if inspect.isclass(value)]
-        what = "no class" if found is None else "which is no class,"
-        raise error_of(
-            [Problem((key,), f"{what} {name!r} in {module.__file__}{did_you_mean(name, classes)}")]
-        )
+        near = did_you_mean(name, classes)
+        wrong = f"{name!r} in {module.__file__} is no class" if found is not None else ""
+        raise error_of([Problem((key,), wrong or f"no class {name!r} in {module.__file__}{near}")])
     return found
 
 
