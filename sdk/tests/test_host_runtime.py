@@ -161,7 +161,7 @@ def test_files_are_private(host: Host) -> None:
         host.end("a")
     finally:
         os.umask(old)
-    for name in ("stdout", "stderr", "messages.jsonl"):
+    for name in ("stdout", "stderr", "messages.jsonl", "exit_status"):
         assert (host.directory / "a" / name).stat().st_mode & 0o077 == 0
 
 
@@ -211,7 +211,7 @@ def test_manager_killed_before_go_leaves_nothing_running(tmp_path: Path) -> None
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert not (tmp_path / "a" / "ran").exists()
-    assert not (tmp_path / "a" / "exit_status").exists()
+    assert (tmp_path / "a" / "exit_status").read_text() == ""
     kill_marked(Host(tmp_path).mark("later"))
 
 

@@ -69,7 +69,7 @@ class Placement:
         if len(allowed) < number:
             among = "" if indices is None else f" among gpuIndices {list(indices)}"
             raise TrainingServiceError(
-                f"trialGpuNumber is {number}, but this machine has only {_gpus(len(allowed))}{among}"
+                f"trialGpuNumber is {number}, but this machine has {_gpus(len(allowed))}{among}"
             )
         return allowed
 

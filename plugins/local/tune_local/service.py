@@ -68,6 +68,7 @@ class LocalService(TrainingService, Listener):
         if self._config.reuse_mode:
             _log.info("reuseMode has no effect on the local platform; `warm: true` saves start-up time")
         self._events = context.events
+        self._environment = context.environment
         self._loop = asyncio.get_running_loop()
         self._runtime = Runtime(
             self,
@@ -178,7 +179,7 @@ class LocalService(TrainingService, Listener):
             attempt=attempt.key.number,
             command=attempt.command,
             code_directory=str(attempt.code_directory),
-            environment={**os.environ, **extra, **attempt.environment, **variables},
+            environment={**self._environment, **extra, **attempt.environment, **variables},
             directory=str(directory),
             mark=mark,
         )

@@ -233,7 +233,8 @@ class Runtime:
     # Taking charge
 
     def _create_files(self, spec: launch.Launch) -> None:
-        for name in ("stdout", "stderr", "messages.jsonl"):
+        # An empty exit status is none; it is made here so that it is private whatever the umask.
+        for name in ("stdout", "stderr", "messages.jsonl", launch.EXIT_STATUS):
             os.close(os.open(spec.path(name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
     def _take(self, key: Hashable, trial: _Trial, pidfd: int | None) -> None:

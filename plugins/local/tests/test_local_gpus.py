@@ -1,0 +1,106 @@
+"""Who gets which GPU, and what the others are told, on machines made up for the purpose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tune_local.config import LocalConfig
+from tune_local.gpus import Gpu
+from tune_local.placement import Placement
+
+from tune_core import AttemptKey, ConfigError, TrainingServiceError
+from tune_core.config.checking import check
+
+A, B, C = (AttemptKey(name, 0) for name in "abc")
+
+
+def placement(gpus: list[Gpu], **options: Any) -> Placement:
+    return Placement(LocalConfig(**options), lambda: gpus)
+
+
+def test_trial_that_asks_for_none_needs_no_inventory() -> None:
+    def refuse() -> list[Gpu]:
+        raise AssertionError("the GPUs were looked at")
+
+    empty = Placement(LocalConfig(), refuse)
+    assert empty.place(A, None) == ()
+    assert empty.place(B, 0) == ()
+
+
+def test_gpus_are_given_in_order_and_taken_back() -> None:
+    machine = placement([Gpu(0), Gpu(1), Gpu(2)])
+    assert machine.place(A, 2) == (0, 1)
+    assert (
+        machine.place(B, 2) == "waits for 2 GPUs, 1 free: GPU 0 is held by trial a, GPU 1 is held by trial a"
+    )
+    assert machine.place(C, 1) == (2,)
+    machine.release(A)
+    assert machine.place(B, 2) == (0, 1)
+
+
+def test_trials_share_a_gpu_up_to_the_limit_and_spread_first() -> None:
+    machine = placement([Gpu(0), Gpu(1)], max_trial_number_per_gpu=2)
+    keys = [AttemptKey(str(number), 0) for number in range(5)]
+    assert [machine.place(key, 1) for key in keys[:4]] == [(0,), (1,), (0,), (1,)]
+    assert "GPU 0 is held by trial 0, 2" in machine.place(keys[4], 1)
+
+
+def test_gpu_of_another_program_is_left_alone_unless_allowed() -> None:
+    gpus = [Gpu(0, pids=(4242,)), Gpu(1)]
+    assert placement(gpus).place(A, 1) == (1,)
+    reason = placement(gpus[:1]).place(A, 1)
+    assert reason == (
+        "waits for 1 GPU, 0 free: GPU 0 is used by another program "
+        "(pid 4242; `useActiveGpu: true` would share it)"
+    )
+    assert placement(gpus, use_active_gpu=True).place(A, 2) == (0, 1)
+
+
+def test_own_trials_processes_are_no_other_program() -> None:
+    gpus = [Gpu(0)]
+    machine = Placement(LocalConfig(max_trial_number_per_gpu=2), lambda: gpus)
+    assert machine.place(A, 1) == (0,)
+    gpus[0] = Gpu(0, pids=(4242,))  # the trial has begun to compute
+    assert machine.place(B, 1) == (0,)
+
+
+def test_only_the_indices_that_are_allowed_are_given() -> None:
+    machine = placement([Gpu(0), Gpu(1), Gpu(2)], gpu_indices=(1, 2))
+    assert machine.place(A, 2) == (1, 2)
+    with pytest.raises(TrainingServiceError, match=r"is 3, .* has 2 GPUs among gpuIndices \[1, 2\]"):
+        machine.place(B, 3)
+    with pytest.raises(TrainingServiceError, match=r"gpuIndices names GPU 5, but this machine has 1 GPU$"):
+        placement([Gpu(0)], gpu_indices=(0, 5)).place(A, 1)
+
+
+def test_more_than_the_machine_has_is_refused_not_waited_for() -> None:
+    with pytest.raises(TrainingServiceError, match="trialGpuNumber is 1, but this machine has no GPUs"):
+        placement([]).place(A, 1)
+
+
+def test_adopted_trials_hold_their_gpus() -> None:
+    machine = placement([Gpu(0), Gpu(1)])
+    machine.occupy(A, [1])
+    assert machine.place(B, 1) == (0,)
+    assert "GPU 1 is held by trial a" in machine.place(C, 1)
+
+
+@pytest.mark.parametrize(("written", "read"), [(1, (1,)), ([0, 2], (0, 2)), ("0,2", (0, 2)), (None, None)])
+def test_gpu_indices_are_read_as_nni_did(written: Any, read: Any) -> None:
+    assert check(LocalConfig, {"platform": "local", "gpuIndices": written}).gpu_indices == read
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"maxTrialNumberPerGpu": 0},
+        {"gpuIndices": [0, 0]},
+        {"gpuIndices": -1},
+        {"killGrace": -1},
+        {"outputLimit": 0},
+    ],
+)
+def test_nonsense_in_the_configuration_is_refused(section: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(section))):
+        check(LocalConfig, section)
