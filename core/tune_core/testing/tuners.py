@@ -53,8 +53,7 @@ class TunerContract:
         for name, space in self._parsed():
             live = self._drive(space, seed=3)
             live.run(self.startup + 10)
-            resumed = TunerAdvisor(self._tuner(space, seed=3, told=False))
-            resumed.update_search_space(space)
+            resumed = self._advisor(space, seed=3)
             live.replay(resumed)
             for number in range(1000, 1004):
                 assert _next(resumed, number) == _next(live.advisor, number), name
@@ -155,13 +154,6 @@ class TunerContract:
 
     def _finite(self) -> SearchSpace | None:
         return next((space for _, space in self._parsed() if 1 < space.size < 1000), None)
-
-    def _tuner(self, space: SearchSpace, seed: int, *, told: bool = True) -> Tuner:
-        tuner = self.make_tuner()
-        tuner.set_seed(seed)
-        if told:
-            tuner.update_search_space(space)
-        return tuner
 
     def _advisor(self, space: SearchSpace, seed: int = 0) -> TunerAdvisor:
         advisor = TunerAdvisor(self.make_tuner())
