@@ -59,7 +59,7 @@ def climb(tmp_path: Path, environment: dict[str, str]) -> Path:
 
 
 def test_third_party_plugin_passes_its_own_tests(climb: Path, environment: dict[str, str]) -> None:
-    report = python(environment, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", cwd=FOLDER)
+    report = python(environment, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=FOLDER)
     assert "passed" in report
 
 

@@ -7,9 +7,20 @@ from tune_climb.assessor import PlateauAssessor
 from tune_climb.command import draw
 from tune_climb.tuner import ClimbTuner, reflect
 
-from tune_core import SearchSpace
+from tune_core import Assessor, SearchSpace, Tuner
+from tune_core.testing import AssessorContract, TunerContract
 
 SPHERE = {name: {"_type": "uniform", "_value": [-1, 1]} for name in "xyz"}
+
+
+class TestTunerContract(TunerContract):
+    def make_tuner(self) -> Tuner:
+        return ClimbTuner()
+
+
+class TestAssessorContract(AssessorContract):
+    def make_assessor(self) -> Assessor:
+        return PlateauAssessor()
 
 
 def test_climb_follows_a_slope_to_its_end() -> None:
