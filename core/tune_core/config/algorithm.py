@@ -18,7 +18,7 @@ from tune_core.errors import ConfigError, PluginError
 from tune_core.hookspecs import Driver
 from tune_core.plugins import missing_methods, plugins
 
-__all__ = ["Choice", "checked_arguments", "choose", "instantiate"]
+__all__ = ["MODES", "Choice", "arguments_model", "checked_arguments", "choose", "instantiate"]
 
 MODES = ("minimize", "maximize")
 _BASES: dict[str, tuple[type, ...]] = {
@@ -135,7 +135,7 @@ def checked_arguments(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: With every problem.
     """
-    model = closed(getattr(cls, "Arguments", None) or _model_of(cls))
+    model = arguments_model(cls)
     try:
         checked = model.model_validate_json(json.dumps(arguments))
     except ValidationError as err:
@@ -145,6 +145,11 @@ def checked_arguments(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
     if model.__name__ == _MADE_HERE:  # leave defaults to the constructor itself
         given = {key: value for key, value in given.items() if key in arguments}
     return given | dict(checked.model_extra or {})
+
+
+def arguments_model(cls: type) -> type[BaseModel]:
+    """What the arguments of `cls` are checked against."""
+    return closed(getattr(cls, "Arguments", None) or _model_of(cls))
 
 
 _MADE_HERE = "ConstructorArguments"

@@ -167,7 +167,7 @@ class ExperimentConfig(ConfigModel):
     max_trial_duration: Duration | None = Field(
         default=None, description="A trial that takes longer is stopped."
     )
-    trial_retry: TrialRetry = Field(default=TrialRetry())
+    trial_retry: TrialRetry = Field(default=TrialRetry(), description="How often a trial is tried again.")
     failure_brake: FailureBrake | None = Field(
         default=FailureBrake(), description="Null lets every trial fail."
     )
@@ -194,7 +194,9 @@ class ExperimentConfig(ConfigModel):
         description="Where the experiment's folder is made; `$TUNE_HOME` or `~/tune-experiments` by default.",
     )
     debug: bool = Field(default=False, description="Log everything.")
-    log_level: Literal["fatal", "error", "warning", "info", "debug", "trace"] = Field(default="info")
+    log_level: Literal["fatal", "error", "warning", "info", "debug", "trace"] = Field(
+        default="info", description="What the manager's log holds, from this level up."
+    )
     nni_manager_ip: str | None = Field(default=None, description="Has no effect: trials never call back.")
     use_annotation: Annotated[
         None,
