@@ -127,9 +127,7 @@ def resolve(command: click.Command, words: list[str], name: str = "tune") -> Non
     """Parse `words` as the command line would, down to the last command, and run nothing."""
     context = command.make_context(name, words)
     if isinstance(command, click.Group):
-        rest = (
-            [*context.protected_args, *context.args] if hasattr(context, "protected_args") else context.args
-        )
+        rest = [*getattr(context, "_protected_args", ()), *context.args]  # click 9 has them in args
         found, below, rest = command.resolve_command(context, rest)
         assert below is not None, words
         resolve(below, rest, found or "")
