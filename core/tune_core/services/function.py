@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from tune.channel import check_metric
 from tune_core.services.base import ServiceContext, TrainingService
 from tune_core.trial import Attempt, AttemptKey, Ending, Message
 
@@ -43,6 +44,7 @@ class FunctionTrial:
         """Report an intermediate result; returns when the experiment has taken it.
 
         Raises:
+            TypeError, ValueError: It is no metric.
             TrialStopped: The assessor or the user ended the trial. Let it pass.
         """
         if not self._stopped.is_set():
@@ -77,7 +79,7 @@ class FunctionService(TrainingService):
         sequences = iter(range(2**62))
 
         def report(value: Any, kind: str) -> None:
-            message = Message(next(sequences), kind, _plain(value), time.time())
+            message = Message(next(sequences), kind, check_metric(value), time.time())
             delivery = self._events.messages(attempt.key, [message])
             asyncio.run_coroutine_threadsafe(delivery, self._loop).result()
 
@@ -129,8 +131,3 @@ def _positional_arguments(function: Callable[..., Any]) -> int:
         return 1  # a builtin that does not tell
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return sum(item.kind in kinds and item.default is inspect.Parameter.empty for item in parameters)
-
-
-def _plain(value: Any) -> Any:
-    """A number of NumPy or PyTorch as Python's own."""
-    return value.item() if hasattr(value, "item") and not isinstance(value, dict) else value

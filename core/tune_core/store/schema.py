@@ -14,7 +14,7 @@ from pathlib import Path
 from tune_core.errors import ExperimentNotFoundError, StoreError
 from tune_core.store.filesystem import network_filesystem
 
-__all__ = ["SCHEMA_VERSION", "open_reader", "open_writer"]
+__all__ = ["SCHEMA_VERSION", "last_id", "open_reader", "open_writer"]
 
 APPLICATION_ID = 0x74756E65  # "tune"
 SCHEMA_VERSION = 1
@@ -172,3 +172,11 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         connection.executescript(
             f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
         )
+
+
+def last_id(connection: sqlite3.Connection) -> int:
+    """The newest number of the record, 0 if it is empty."""
+    row = connection.execute(
+        "SELECT max(coalesce((SELECT max(id) FROM event), 0), coalesce((SELECT max(id) FROM metric), 0))"
+    ).fetchone()
+    return int(row[0])

@@ -22,7 +22,7 @@ from typing import Any
 
 from tune_core.errors import StoreError
 from tune_core.store.events import Event, MetricRow, Row, set_state, write_rows
-from tune_core.store.schema import open_writer
+from tune_core.store.schema import last_id, open_writer
 
 __all__ = ["Writer"]
 
@@ -57,7 +57,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._on_trouble = on_trouble
         self._connection: sqlite3.Connection | None = open_writer(path)
-        self._next_id = 1 + _last_id(self._connection)
+        self._next_id = 1 + last_id(self._connection)
         self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
         self._backlog = 0  # rows appended and not yet on disk
         self._room = asyncio.Event()
@@ -185,7 +185,7 @@ class Writer:
         if self._connection is None:
             self._connection = open_writer(self.path)
             # The commit that failed may have reached the disk all the same.
-            last = _last_id(self._connection)
+            last = last_id(self._connection)
             rows = [row for row in rows if not isinstance(row, (Event, MetricRow)) or row.id > last]
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
@@ -222,10 +222,3 @@ def _retrieve(future: asyncio.Future[None]) -> None:
     # Not every caller awaits durability; one that does sees the exception all the same.
     if not future.cancelled():
         future.exception()
-
-
-def _last_id(connection: sqlite3.Connection) -> int:
-    row = connection.execute(
-        "SELECT max(coalesce((SELECT max(id) FROM event), 0), coalesce((SELECT max(id) FROM metric), 0))"
-    ).fetchone()
-    return int(row[0])
