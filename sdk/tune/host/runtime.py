@@ -63,13 +63,13 @@ class _Trial:
         self.started = started
         self.child = child  # of this process, so that it must be reaped
         self.reader = RecordReader(spec.trial, spec.attempt, after=after)
-        self.born = time.monotonic() if child else float("-inf")
+        self.born = float("-inf") if started.gate is None else time.monotonic()
         self.offset = 0
         self.problems = 0
         self.pidfd: int | None = None
         self.watch: int | None = None
         self.paused = False
-        self.went = not child  # the gate was opened
+        self.went = started.gate is None  # the gate was opened
         self.gone = False  # its first process
         self.clean = False  # all its processes
         self.drained = False
@@ -120,7 +120,18 @@ class Runtime:
         except OSError:
             pass  # the timer will look
 
+    @property
+    def open_files(self) -> int:
+        """The soft limit of open files that trials have."""
+        return self._open_files
+
     # What a service asks
+
+    def create_files(self, spec: launch.Launch) -> None:
+        """Make the files of a trial, private whatever the umask; `spawn` does this itself."""
+        # An empty exit status is none.
+        for name in ("stdout", "stderr", "messages.jsonl", launch.EXIT_STATUS):
+            os.close(os.open(spec.path(name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
     def spawn(self, key: Hashable, spec: launch.Launch) -> Identity:
         """Start a trial up to its gate. It does not run before `go`.
@@ -129,11 +140,15 @@ class Runtime:
             OSError: It cannot be started; nothing of it is left.
         """
         assert key not in self._trials, f"{key} is here already"
-        self._create_files(spec)
+        self.create_files(spec)
         started = launch.start(spec, self._boot, self._open_files, self._not_inherited)
         trial = _Trial(spec, started, child=True, after=-1)
-        self._take(key, trial, processes.open_process(started.identity))
+        self._watch(key, trial)
         return started.identity
+
+    def take(self, key: Hashable, spec: launch.Launch, started: launch.Started) -> None:
+        """Take charge of a trial that another process has brought to its gate."""
+        self._watch(key, _Trial(spec, started, child=False, after=-1))
 
     def go(self, key: Hashable) -> None:
         """Let the trial run."""
@@ -148,15 +163,7 @@ class Runtime:
         Messages up to the sequence number `after` are not delivered again.
         """
         assert key not in self._trials, f"{key} is here already"
-        trial = _Trial(spec, launch.Started(identity, None), child=False, after=after)
-        try:
-            pidfd = processes.open_process(identity)
-        except ProcessLookupError:
-            self._trials[key] = trial
-            trial.clean = identity.boot != self._boot
-            self._leader_gone(key, trial)
-        else:
-            self._take(key, trial, pidfd)
+        self._watch(key, _Trial(spec, launch.Started(identity, None), child=False, after=after))
         self._dirty[key] = None
 
     def kill(self, key: Hashable, grace_s: float) -> None:
@@ -232,13 +239,14 @@ class Runtime:
 
     # Taking charge
 
-    def _create_files(self, spec: launch.Launch) -> None:
-        # An empty exit status is none; it is made here so that it is private whatever the umask.
-        for name in ("stdout", "stderr", "messages.jsonl", launch.EXIT_STATUS):
-            os.close(os.open(spec.path(name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-    def _take(self, key: Hashable, trial: _Trial, pidfd: int | None) -> None:
+    def _watch(self, key: Hashable, trial: _Trial) -> None:
         self._trials[key] = trial
+        try:
+            pidfd = processes.open_process(trial.identity)
+        except ProcessLookupError:
+            trial.clean = trial.identity.boot != self._boot
+            self._leader_gone(key, trial)
+            return
         trial.pidfd = pidfd
         if pidfd is not None:
             self._selector.register(pidfd, selectors.EVENT_READ, key)
