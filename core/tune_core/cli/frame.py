@@ -18,7 +18,18 @@ from tune_core.version import __version__
 __all__ = ["cli", "main"]
 
 COMMANDS = {
+    "run": "run:run",
+    "create": "run:create",
+    "resume": "run:resume",
+    "stop": "run:stop",
+    "view": "watch:view",
+    "top": "watch:top",
+    "best": "best:best",
     "validate": "validate:validate",
+    "experiment": "experiment:experiment",
+    "trial": "trial:trial",
+    "log": "log:log",
+    "update": "update:update",
     "config": "config:config",
     "plugins": "plugins:plugins_",
     "completion": "completion:completion",

@@ -39,7 +39,7 @@ def list_(load: bool, as_json: bool) -> int:
         for plugin in apart:
             print(f"{plugin.status}: {plugin}: {plugin.error or f'left out by {plugin.disabled}'}")
         if not plugins().installed:
-            remark("no plugin is installed\n  platforms and tuners are packages of their own: pip install tune-<name>")
+            remark("no plugin is installed\n  tuners and platforms are packages: pip install tune-<name>")
     return 1 if load and (plugins().broken or any(row["error"] for row in rows)) else 0
 
 

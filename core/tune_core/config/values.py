@@ -31,6 +31,7 @@ __all__ = [
     "expand_references",
     "references",
     "resolve_environment",
+    "seconds",
 ]
 
 _DURATION = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([smhd])\s*", re.IGNORECASE | re.ASCII)
@@ -42,18 +43,22 @@ _REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 MASK = "**********"
 
 
-def _duration(value: Any) -> int:
-    """Seconds, from `0.5h` or a number of seconds; rounded up to whole ones."""
+def seconds(value: Any) -> int:
+    """Whole seconds, rounded up, from `0.5h` or a number of seconds.
+
+    Raises:
+        ValueError: It is no duration, or one that no experiment has.
+    """
     wanted = "a duration: a number of seconds, or a number with a unit, like 90s, 30m, 0.5h or 7d"
     if isinstance(value, str) and (match := _DURATION.fullmatch(value)):
-        seconds = math.ceil(float(match[1]) * _SECONDS[match[2].lower()])
+        number = math.ceil(float(match[1]) * _SECONDS[match[2].lower()])
     elif isinstance(value, int) and not isinstance(value, bool):
-        seconds = value
+        number = value
     else:
         raise ValueError(f"{value!r} is not {wanted}")
-    if not 0 < seconds <= _LONGEST_S:
+    if not 0 < number <= _LONGEST_S:
         raise ValueError(f"{value!r} is not a duration between one second and a hundred years")
-    return seconds
+    return number
 
 
 def _size(value: Any) -> int:
@@ -100,7 +105,7 @@ def _path(value: Any, info: ValidationInfo) -> Path:
 
 Duration = Annotated[
     int,
-    BeforeValidator(_duration),
+    BeforeValidator(seconds),
     WithJsonSchema({"type": ["integer", "string"], "examples": ["90s", "0.5h"]}),
 ]
 """Seconds."""

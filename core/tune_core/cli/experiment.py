@@ -1,0 +1,260 @@
+"""`tune experiment list|show|status|delete|import|export`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tune_core.cli.options import as_json, complete_experiment, experiment_argument
+from tune_core.cli.output import clean, duration, number, print_json, print_table, remark, when
+from tune_core.errors import ExperimentBusyError, TuneError
+from tune_core.trial import TrialState
+
+if TYPE_CHECKING:
+    from tune_core.store.directory import ExperimentDirectory
+    from tune_core.store.reader import Record
+
+
+@click.group()
+def experiment() -> None:
+    """See, move and delete experiments."""
+
+
+@experiment.command("list")
+@click.option("--running", is_flag=True, help="Only those with a manager.")
+@as_json
+def list_(running: bool, as_json: bool) -> None:
+    """List the experiments of this machine, newest first."""
+    from tune_core.store.directory import list_experiments
+
+    rows = [row for each in list_experiments() if (row := summary(each))["managed"] or not running]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ("experiment", "name", "status", "trials", "best", "created"),
+        [
+            (
+                row["id"],
+                row["name"],
+                row["status"],
+                trials_text(row["counts"], row["max_trials"]),
+                row["best"]["value"] if row["best"] else "",
+                when(row["created"]),
+            )
+            for row in rows
+        ],
+    )
+
+
+@experiment.command()
+@experiment_argument
+@as_json
+def show(experiment: str | None, as_json: bool) -> None:
+    """Show what an experiment is, how far it is, and what it waits for."""
+    from tune_core.store.directory import find_experiment
+
+    row = summary(find_experiment(experiment))
+    if as_json:
+        print_json(row)
+        return
+    print(f"experiment {row['id']}" + (f" ({clean(row['name'])})" if row["name"] else ""))
+    best = row["best"]
+    facts = [
+        ("status", row["status"]),
+        ("because", row["reason"]),
+        ("trouble", row["trouble"]),
+        ("trials", trials_text(row["counts"], row["max_trials"])),
+        ("best", best and f"{number(best['value'])} in trial {best['sequence']}, to {row['mode']}"),
+        ("concurrency", row["concurrency"]),
+        ("created", when(row["created"])),
+        ("ran for", duration(row["elapsed_s"])),
+        ("limit", duration(row["max_duration_s"])),
+        ("seed", row["seed"]),
+        ("folder", row["directory"]),
+    ]
+    for label, value in facts:
+        if value not in ("", None):
+            print(f"  {label}: " + "\n    ".join(clean(line) for line in str(value).splitlines()))
+    for reason, waiting in row["waiting"].items():
+        print(f"  {waiting} waiting: {clean(reason.partition(chr(10))[0])}")
+
+
+@experiment.command()
+@experiment_argument
+@as_json
+def status(experiment: str | None, as_json: bool) -> None:
+    """Print one word: RUNNING, DONE, STOPPED, ERROR, CRASHED, ..."""
+    from tune_core.store.directory import find_experiment
+    from tune_core.store.reader import Record
+
+    with Record(find_experiment(experiment)) as record:
+        word, reason = record.status(), record.state().get("reason", "")
+    if as_json:
+        print_json({"status": word, "reason": reason})
+    else:
+        print(word)
+
+
+@experiment.command()
+@click.argument("experiments", nargs=-1, required=True, shell_complete=complete_experiment)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Also when what it left on its platform cannot be removed.")
+def delete(experiments: tuple[str, ...], yes: bool, force: bool) -> None:
+    """Delete experiments: the record, what trials wrote, and what is on the platform."""
+    from tune_core.store.directory import delete_experiment, find_experiment
+    from tune_core.store.lock import ManagerLock
+
+    found = [find_experiment(name) for name in experiments]
+    for directory in found:
+        if ManagerLock.is_held(directory.lock):
+            raise ExperimentBusyError(
+                f"experiment {directory.id} is running\n  end it first: tune stop {directory.id}"
+            )
+    if not yes:
+        names = ", ".join(directory.id for directory in found)
+        click.confirm(f"Delete {names} with everything in it?", abort=True, err=True)
+    for directory in found:
+        try:
+            _clean_platform(directory)
+        except TuneError as err:
+            if not force:
+                raise TuneError(f"{err}\n  --force deletes experiment {directory.id} all the same") from err
+            remark(str(err))
+        delete_experiment(directory)
+        print(f"experiment {directory.id} was deleted")
+
+
+@experiment.command("import")
+@experiment_argument
+@click.option("--filename", "-f", type=click.Path(path_type=Path), required=True, help="A JSON or YAML file.")
+def import_(experiment: str | None, filename: Path) -> None:
+    """Teach a running experiment results from elsewhere.
+
+    The file holds a list of objects with `parameter` and `value`, as `tune experiment export` writes it.
+    """
+    from tune_core.config.document import read_document
+    from tune_core.store.commands import request
+    from tune_core.store.directory import find_experiment
+
+    directory = find_experiment(experiment)
+    answer = request(directory, "import", observations=read_document(filename).value)
+    print(f"experiment {directory.id} learnt {answer['count']} results")
+
+
+@experiment.command()
+@experiment_argument
+@click.option(
+    "--filename", "-f", type=click.Path(path_type=Path), help="Where to; standard output by default."
+)
+@click.option(
+    "--type", "-t", "form", type=click.Choice(["json", "csv"]), default="json", help="What to write."
+)
+@click.option("--intermediate", "-i", is_flag=True, help="Also the intermediate results.")
+@click.option("--all", "everything", is_flag=True, help="Also trials without a final result.")
+def export(
+    experiment: str | None, filename: Path | None, form: str, intermediate: bool, everything: bool
+) -> None:
+    """Write out the results of an experiment, running or not."""
+    from tune_core.cli.export import write_csv, write_json
+    from tune_core.store.directory import find_experiment
+    from tune_core.store.reader import Record
+
+    write = write_csv if form == "csv" else write_json
+    states = () if everything else (TrialState.SUCCEEDED,)
+    with Record(find_experiment(experiment)) as record:
+        if filename is None:
+            write(record, states, intermediate, sys.stdout)
+            return
+        try:
+            with filename.open("w", encoding="utf-8", newline="") as file:
+                count = write(record, states, intermediate, file)
+        except OSError as err:
+            raise TuneError(f"{filename}: cannot be written: {err.strerror}") from err
+    print(f"{count} trials were written to {filename}")
+
+
+def summary(directory: ExperimentDirectory) -> dict[str, Any]:
+    """An experiment as `--json` gives it. One that cannot be read says so in its status."""
+    from tune_core.store.reader import Record
+
+    try:
+        with Record(directory) as record:
+            return _summary(directory, record)
+    except TuneError as err:
+        empty = dict.fromkeys(
+            ("name", "mode", "seed", "created", "ended", "elapsed_s", "max_trials", "max_duration_s")
+        )
+        return {
+            "id": directory.id,
+            "directory": str(directory.path),
+            "status": "UNREADABLE",
+            "reason": str(err),
+            "managed": False,
+            **empty,
+            "trouble": "",
+            "concurrency": None,
+            "counts": {},
+            "waiting": {},
+            "best": None,
+        }
+
+
+def _summary(directory: ExperimentDirectory, record: Record) -> dict[str, Any]:
+    from tune_core.cli.trial import trial_row
+
+    state = record.state()
+    limits = state.get("limits") or {}
+    best = record.best(1)
+    waiting: dict[str, int] = {}
+    for trial in record.trials(states=(TrialState.WAITING,)):
+        reason = trial.reason or "for its turn"
+        waiting[reason] = waiting.get(reason, 0) + 1
+    return {
+        "id": directory.id,
+        "directory": str(directory.path),
+        "status": record.status(),
+        "reason": state.get("reason", ""),
+        "managed": record.is_managed(),
+        "name": state.get("name", ""),
+        "mode": state.get("mode"),
+        "seed": state.get("seed"),
+        "created": state.get("created"),
+        "ended": state.get("ended"),
+        "elapsed_s": state.get("run_seconds"),
+        "max_trials": limits.get("trials"),
+        "max_duration_s": limits.get("duration_s"),
+        "concurrency": limits.get("concurrency"),
+        "trouble": state.get("trouble", ""),
+        "counts": {key.value: count for key, count in record.counts().items()},
+        "waiting": waiting,
+        "best": trial_row(best[0]) if best else None,
+    }
+
+
+def trials_text(counts: dict[str, int], most: int | None) -> str:
+    """`12/30: 10 succeeded, 2 running`."""
+    total = f"{sum(counts.values())}/{most}" if most else str(sum(counts.values()))
+    parts = ", ".join(f"{count} {name.lower().replace('_', ' ')}" for name, count in sorted(counts.items()))
+    return f"{total}: {parts}" if parts else total
+
+
+def _clean_platform(directory: ExperimentDirectory) -> None:
+    """Let the platform's plugin remove what it keeps elsewhere."""
+    import asyncio
+    import json
+
+    from tune_core.config.model import ExperimentConfig
+    from tune_core.plugins import plugins
+    from tune_core.store.reader import Record
+
+    with Record(directory) as record:
+        stored = record.state().get("config") or {}
+    if "trainingService" not in stored:
+        return  # trials were functions of a Python process
+    section = ExperimentConfig.from_json(json.dumps(stored)).training_service
+    service = plugins().find("training_service", section.platform).load()
+    asyncio.run(service(section.config).clean(directory.path))

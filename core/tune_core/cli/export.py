@@ -1,0 +1,71 @@
+"""Writing out results, in the forms that NNI wrote."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from tune_core.store.reader import Record
+from tune_core.trial import TrialState
+
+__all__ = ["write_csv", "write_json"]
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_json(record: Record, states: tuple[TrialState, ...], intermediate: bool, file: TextIO) -> int:
+    """A list of {parameter, value, trialJobId}, one trial a line; returns how many."""
+    count = 0
+    file.write("[")
+    for row in _rows(record, states, intermediate):
+        file.write(",\n" if count else "\n")
+        file.write(json.dumps(row, ensure_ascii=False, allow_nan=False))
+        count += 1
+    file.write("\n]\n")
+    return count
+
+
+def write_csv(record: Record, states: tuple[TrialState, ...], intermediate: bool, file: TextIO) -> int:
+    """A line for each trial: parameters, `reward` or the keys of the result, trialJobId.
+
+    The columns come from a first pass over all trials, so that memory does not grow with them.
+    """
+    columns: dict[str, None] = {}
+    results: dict[str, None] = {}
+    for row in _rows(record, states, intermediate=False):
+        columns.update(dict.fromkeys(row["parameter"]))
+        results.update(dict.fromkeys(_result(row["value"])))
+    titles = [*columns, *(name for name in results if name not in columns), "trialJobId"]
+    writer = csv.writer(file)
+    writer.writerow([_cell(title) for title in titles + ["intermediate"] * intermediate])
+    count = 0
+    for row in _rows(record, states, intermediate):
+        cells = {**row["parameter"], **_result(row["value"]), "trialJobId": row["trialJobId"]}
+        extra = [_cell(row["intermediate"])] if intermediate else []
+        writer.writerow([_cell(cells.get(title)) for title in titles] + extra)
+        count += 1
+    return count
+
+
+def _rows(record: Record, states: tuple[TrialState, ...], intermediate: bool) -> Iterator[dict[str, Any]]:
+    for trial in record.trials(states=states):
+        row = {"parameter": trial.parameters, "value": trial.metric, "trialJobId": trial.id}
+        if intermediate:
+            metrics = record.metrics(trial.sequence, attempt=trial.attempt)
+            row["intermediate"] = [each.value for each in metrics if not each.final]
+        yield row
+
+
+def _result(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {"reward": value}
+
+
+def _cell(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula."""
+    if isinstance(value, dict | list):
+        value = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return "'" + value
+    return value

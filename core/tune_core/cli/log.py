@@ -1,0 +1,98 @@
+"""`tune log manager|trial`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from tune_core.cli.options import experiment_argument, experiment_option, trial_argument
+from tune_core.cli.output import clean
+from tune_core.errors import ExperimentNotFoundError
+
+_LOOK_S = 0.3
+
+
+@click.group()
+def log() -> None:
+    """Read what the manager and the trials wrote."""
+
+
+_tail = click.option("--tail", "-n", type=click.IntRange(0), help="Only the last lines.")
+_follow = click.option("--follow", "-f", is_flag=True, help="Go on as long as more may come.")
+
+
+@log.command()
+@experiment_argument
+@_tail
+@_follow
+def manager(experiment: str | None, tail: int | None, follow: bool) -> None:
+    """Print the manager's log."""
+    from tune_core.store.directory import find_experiment
+    from tune_core.store.lock import ManagerLock
+
+    directory = find_experiment(experiment)
+    going = (lambda: ManagerLock.is_held(directory.lock)) if follow else (lambda: False)
+    _print_file(directory.log / "manager.log", tail, going)
+
+
+@log.command()
+@trial_argument
+@experiment_option
+@click.option("--stderr", is_flag=True, help="Its standard error instead of its standard output.")
+@click.option("--attempt", type=click.IntRange(1), help="Which attempt, from 1; the newest by default.")
+@_tail
+@_follow
+def trial(
+    trial: str, experiment: str | None, stderr: bool, attempt: int | None, tail: int | None, follow: bool
+) -> None:
+    """Print what a trial printed."""
+    from tune_core.store.directory import find_experiment
+    from tune_core.store.reader import Record
+
+    directory = find_experiment(experiment)
+    with Record(directory) as record:
+        found = record.trial(trial)
+        folder = directory.attempt(found.id, found.attempt if attempt is None else attempt - 1)
+        sequence = found.sequence
+        going = (lambda: not record.trial(sequence).state.is_terminal) if follow else (lambda: False)
+        _print_file(folder / ("stderr" if stderr else "stdout"), tail, going)
+
+
+def _print_file(path: Path, tail: int | None, going: Callable[[], bool]) -> None:
+    """Print a file, and what is added to it while `going` says that more may come."""
+    while not path.exists() and going():
+        time.sleep(_LOOK_S)
+    try:
+        file = path.open("rb")
+    except OSError as err:
+        raise ExperimentNotFoundError(f"{path}: cannot be read: {err.strerror}") from err
+    with file:
+        text = file.read() if tail is None else _last_lines(file.read(), tail)
+        _write(text)
+        more = True
+        while more:
+            more = going()  # asked before the last look, or what came between would be lost
+            _write(file.read())
+            if more:
+                time.sleep(_LOOK_S)
+
+
+def _last_lines(content: bytes, count: int) -> bytes:
+    return b"".join(content.splitlines(keepends=True)[-count:]) if count else b""
+
+
+def _write(content: bytes) -> None:
+    """To a terminal without anything that would command it, to a file as it is."""
+    if not content:
+        return
+    if not sys.stdout.isatty():
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    for line in content.decode("utf-8", errors="replace").splitlines(keepends=True):
+        end = "\n" if line.endswith("\n") else ""
+        print(clean(line.rstrip("\n").expandtabs()), end=end, flush=True)

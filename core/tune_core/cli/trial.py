@@ -1,0 +1,212 @@
+"""`tune trial ls|show|kill|add`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tune_core.cli.options import (
+    as_json,
+    complete_trial,
+    experiment_argument,
+    experiment_option,
+    trial_argument,
+)
+from tune_core.cli.output import (
+    clean,
+    duration,
+    number,
+    parameters_text,
+    print_json,
+    print_table,
+    remark,
+    when,
+)
+from tune_core.errors import TuneError
+from tune_core.trial import TrialState
+
+if TYPE_CHECKING:
+    from tune_core.store.reader import MetricRecord, TrialRecord
+
+_PAGE = 100
+_LAST_LINES = 10
+
+
+@click.group()
+def trial() -> None:
+    """See and steer the trials of an experiment."""
+
+
+@trial.command("ls")
+@experiment_argument
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([state.value for state in TrialState], case_sensitive=False),
+    help="Only trials in this state; may be repeated.",
+)
+@click.option("--limit", type=click.IntRange(1), help=f"The most to show; the newest {_PAGE} without --json.")
+@click.option("--before", type=int, help="Only trials with a lower number, to page back.")
+@as_json
+def ls(
+    experiment: str | None, states: tuple[str, ...], limit: int | None, before: int | None, as_json: bool
+) -> None:
+    """List trials, and why those that wait do so."""
+    from tune_core.store.directory import find_experiment
+    from tune_core.store.reader import Record
+
+    chosen = tuple(TrialState(state) for state in states)
+    count = limit if limit is not None or as_json else _PAGE
+    with Record(find_experiment(experiment)) as record:
+        page = list(record.trials(states=chosen, limit=count, before=before, newest_first=True))[::-1]
+        if as_json:
+            print_json([trial_row(each) for each in page])
+            return
+        print_trials(page)
+        if page and page[0].sequence > 0 and len(page) == count:
+            remark(f"earlier ones: tune trial ls --before {page[0].sequence}")
+
+
+@trial.command()
+@trial_argument
+@experiment_option
+@as_json
+def show(trial: str, experiment: str | None, as_json: bool) -> None:
+    """Show one trial: its number or id, what it reported, and the last lines it printed."""
+    from tune_core.store.directory import find_experiment
+    from tune_core.store.reader import Record
+
+    directory = find_experiment(experiment)
+    with Record(directory) as record:
+        found = record.trial(trial)
+        metrics = list(record.metrics(found.sequence))
+    folder = directory.attempt(found.id, found.attempt)
+    if as_json:
+        print_json(
+            {**trial_row(found), "directory": str(folder), "metrics": [asdict(each) for each in metrics]}
+        )
+        return
+    print(f"trial {found.sequence} ({found.id}): {found.state.value}")
+    for label, value in _facts(found):
+        if value not in ("", None):
+            print(f"  {label}: {_indent(clean_lines(str(value)))}")
+    print("  parameters:")
+    for name, value in found.parameters.items():
+        print(f"    {clean(name)}: {clean(value)}")
+    print(f"  reported: {_metrics_text(metrics) or 'nothing'}")
+    print(f"  folder: {folder}")
+    _print_last_lines(folder)
+
+
+@trial.command()
+@click.argument("trials", nargs=-1, required=True, shell_complete=complete_trial)
+@experiment_option
+def kill(trials: tuple[str, ...], experiment: str | None) -> None:
+    """End trials, each with its whole tree of processes. They are kept in the record."""
+    from tune_core.store.commands import request
+    from tune_core.store.directory import find_experiment
+
+    directory = find_experiment(experiment)
+    for name in trials:
+        answer = request(directory, "kill", trial=name)
+        print(f"trial {answer['trial']} is being ended")
+
+
+@trial.command()
+@experiment_option
+@click.option("--parameters", "-p", help="The configuration as JSON, such as '{\"x\": 1}'.")
+@click.option("--filename", "-f", type=click.Path(path_type=Path), help="A JSON or YAML file with it.")
+@as_json
+def add(experiment: str | None, parameters: str | None, filename: Path | None, as_json: bool) -> None:
+    """Run a configuration of your own. The algorithm learns from it too."""
+    from tune_core.config.document import parse_document, read_document
+    from tune_core.store.commands import request
+    from tune_core.store.directory import find_experiment
+
+    if (parameters is None) == (filename is None):
+        raise click.UsageError("give --parameters or --filename")
+    document = read_document(filename) if filename else parse_document(parameters or "", "--parameters")
+    if not isinstance(document.value, dict):
+        raise TuneError(f"{document.file}: is not an object of parameters")
+    answer = request(find_experiment(experiment), "add", parameters=document.value)
+    if as_json:
+        print_json(answer)
+    else:
+        print(f"trial {answer['sequence']} ({answer['trial']}) was added")
+
+
+def trial_row(trial: TrialRecord) -> dict[str, Any]:
+    """A trial as `--json` gives it."""
+    return {**asdict(trial), "state": trial.state.value, "duration_s": trial.duration_s}
+
+
+def print_trials(trials: Iterable[TrialRecord]) -> None:
+    print_table(
+        ("trial", "id", "state", "result", "time", "parameters", "why"),
+        [
+            (
+                each.sequence,
+                each.id,
+                each.state.value,
+                _result(each),
+                duration(each.duration_s),
+                parameters_text(each.parameters),
+                each.reason.partition("\n")[0],
+            )
+            for each in trials
+        ],
+    )
+
+
+def _result(trial: TrialRecord) -> str:
+    """The final result, or the newest intermediate one in brackets."""
+    if trial.value is not None:
+        return number(trial.value)
+    return f"({number(trial.last_value)})" if trial.last_value is not None else ""
+
+
+def _facts(trial: TrialRecord) -> list[tuple[str, Any]]:
+    whole = trial.metric if isinstance(trial.metric, dict) else None
+    return [
+        ("why", trial.reason),
+        ("result", number(trial.value) if trial.value is not None else None),
+        ("whole result", json.dumps(whole) if whole else None),
+        ("from", "you" if trial.source == "user" else None),
+        ("attempt", trial.attempt + 1 if trial.attempt else None),
+        ("started", when(trial.started)),
+        ("ended", when(trial.ended)),
+        ("took", duration(trial.duration_s)),
+    ]
+
+
+def _metrics_text(metrics: list[MetricRecord], most: int = 20) -> str:
+    shown = metrics[-most:]
+    skipped = f"{len(metrics) - most} earlier, " if len(metrics) > most else ""
+    return skipped + ", ".join(clean(each.value) + (" (final)" if each.final else "") for each in shown)
+
+
+def _print_last_lines(folder: Path) -> None:
+    for name in ("stdout", "stderr"):
+        try:
+            with (folder / name).open("rb") as file:
+                file.seek(max(0, (folder / name).stat().st_size - 4096))
+                text = file.read().decode("utf-8", errors="replace")
+        except OSError:
+            continue
+        if text.strip():
+            print(f"  last lines of {name}:")
+            print("\n".join(f"    {clean(line)}" for line in text.splitlines()[-_LAST_LINES:]))
+
+
+def clean_lines(text: str) -> str:
+    return "\n".join(clean(line) for line in text.splitlines())
+
+
+def _indent(text: str) -> str:
+    return text.replace("\n", "\n    ")

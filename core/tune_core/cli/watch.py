@@ -1,0 +1,118 @@
+"""`tune view` and `tune top`: looking at experiments that other processes run."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from tune_core.cli.options import as_json, experiment_argument
+from tune_core.cli.output import print_json
+
+if TYPE_CHECKING:
+    from tune_core.experiment.view import ExperimentView, TrialView
+    from tune_core.store.reader import Record, TrialRecord
+
+_LOOK_S = 0.5
+
+
+@click.command()
+@experiment_argument
+@as_json
+def view(experiment: str | None, as_json: bool) -> None:
+    """Watch an experiment until it ends. Ctrl-C ends the watching, not the experiment."""
+    from tune_core.cli.live import display
+    from tune_core.store.directory import find_experiment
+    from tune_core.store.reader import Record
+
+    with Record(find_experiment(experiment)) as record:
+        if as_json:
+            now = view_of(record)
+            counts = {state.value: count for state, count in now.counts.items()}
+            print_json({**asdict(now), "counts": counts})
+            return
+        with display() as screen:
+            revision = None
+            while True:
+                if revision != (revision := record.revision()) or record.is_managed():
+                    screen.show(view_of(record))
+                if not record.is_managed():
+                    break
+                time.sleep(_LOOK_S)
+            screen.show(view_of(record))
+
+
+@click.command()
+@click.option(
+    "--time", "-t", "seconds", type=click.FloatRange(0.1), default=3.0, help="Seconds between looks."
+)
+@click.option("--once", is_flag=True, help="Look once and end.")
+def top(seconds: float, once: bool) -> None:
+    """Watch all running experiments of this machine. Ctrl-C ends it."""
+    from tune_core.cli.live import headline
+    from tune_core.store.directory import list_experiments
+    from tune_core.store.reader import Record
+
+    repeat = sys.stdout.isatty() and not once
+    while True:
+        lines = []
+        for directory in list_experiments():
+            with Record(directory) as record:
+                if record.is_managed():
+                    now = view_of(record)
+                    lines.append(
+                        f"{now.id}  {now.status}  {headline(now)}" + (f"  {now.name}" if now.name else "")
+                    )
+        if repeat:
+            click.clear()
+        print("\n".join(lines) or "no experiment is running", flush=True)
+        if not repeat:
+            return
+        time.sleep(seconds)
+
+
+def view_of(record: Record) -> ExperimentView:
+    """The picture that the record gives."""
+    from tune_core.experiment.view import ExperimentView
+    from tune_core.trial import TrialState
+
+    state, best = record.state(), record.best(1)
+    limits = state.get("limits") or {}
+    return ExperimentView(
+        id=record.directory.id,
+        name=state.get("name", ""),
+        directory=record.directory.path,
+        mode=state.get("mode", ""),
+        status=record.status(),
+        reason=state.get("reason", ""),
+        trouble=state.get("trouble", ""),
+        activity="",
+        counts=record.counts(),
+        best=_trial_view(best[0]) if best else None,
+        running=tuple(map(_trial_view, record.trials(states=(TrialState.RUNNING, TrialState.WAITING)))),
+        concurrency=limits.get("concurrency", 0),
+        max_trials=limits.get("trials"),
+        max_duration_s=limits.get("duration_s"),
+        elapsed_s=state.get("run_seconds") or 0.0,
+    )
+
+
+def _trial_view(trial: TrialRecord) -> TrialView:
+    from tune_core.experiment.view import TrialView
+
+    return TrialView(
+        sequence=trial.sequence,
+        id=trial.id,
+        state=trial.state,
+        parameters=trial.parameters,
+        attempt=trial.attempt,
+        intermediates=trial.intermediates,
+        last_value=trial.last_value,
+        value=trial.value,
+        final_metric=trial.metric,
+        reason=trial.reason,
+        duration_s=trial.duration_s,
+    )
