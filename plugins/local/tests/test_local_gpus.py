@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tune_local.config import LocalConfig
-from tune_local.gpus import Gpu
+from tune_local.gpus import Gpu, visible_gpus
 from tune_local.placement import Placement
 
 from tune_core import AttemptKey, ConfigError, TrainingServiceError
@@ -77,6 +77,25 @@ def test_only_the_indices_that_are_allowed_are_given() -> None:
 def test_more_than_the_machine_has_is_refused_not_waited_for() -> None:
     with pytest.raises(TrainingServiceError, match="trialGpuNumber is 1, but this machine has no GPUs"):
         placement([]).place(A, 1)
+
+
+def test_what_can_never_be_is_known_beforehand() -> None:
+    machine = placement([Gpu(0)])
+    assert machine.place(A, 1) == (0,)
+    machine.check(1)  # held now, but not for ever
+    machine.check(None)
+    with pytest.raises(TrainingServiceError, match="trialGpuNumber is 2, but this machine has 1 GPU"):
+        machine.check(2)
+
+
+@pytest.mark.parametrize(
+    ("restriction", "indices"),
+    [(None, [0, 1, 2]), ("", []), ("-1", []), ("2,0", [0, 2]), (" 1 ", [1]), ("GPU-b", [1]), ("GPU-x", [])],
+)
+def test_managers_own_restriction_is_kept(restriction: str | None, indices: list[int]) -> None:
+    gpus = [Gpu(number, uuid=f"GPU-{letter}1234") for number, letter in enumerate("abc")]
+    environment = {} if restriction is None else {"CUDA_VISIBLE_DEVICES": restriction}
+    assert [gpu.index for gpu in visible_gpus(gpus, environment)] == indices
 
 
 def test_adopted_trials_hold_their_gpus() -> None:

@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 from tune_local.config import LocalConfig
+from tune_local.gpus import Gpu
 from tune_local.service import LocalService
 
-from tune_core import Attempt, AttemptKey, Ending, Message, ServiceContext
+from tune_core import Attempt, AttemptKey, Ending, Message, ServiceContext, TrainingServiceError
 
 PYTHON = f"'{sys.executable}'"
 REPORT = """echo '{"type":"intermediate","value":1}' >> $TUNE_CHANNEL_FILE; """
@@ -290,6 +291,108 @@ def test_shortage_is_told_and_waited_out(tmp_path: Path, monkeypatch: pytest.Mon
             assert recorder.troubles[-1] == ""
 
     asyncio.run(scenario())
+
+
+def test_trials_queue_for_gpus_and_are_told_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tune_local.service.list_gpus", lambda: [Gpu(0), Gpu(1)])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    show = 'echo "$CUDA_VISIBLE_DEVICES $CUDA_DEVICE_ORDER"; '
+
+    async def scenario() -> None:
+        async with local_service(tmp_path) as (service, recorder):
+            first = attempt(tmp_path, show + "until [ -e go-on ]; do sleep 0.02; done", "a", gpu_number=2)
+            second = attempt(tmp_path, show, "b", gpu_number=1)
+            await service.submit(first)
+            await service.submit(second)
+            assert recorder.reasons[second.key] == (
+                "waits for 1 GPU, 0 free: GPU 0 is held by trial a, GPU 1 is held by trial a"
+            )
+            (tmp_path / "code" / "go-on").touch()
+            assert await recorder.end(second.key) == Ending(0)
+            assert recorder.identities[first.key]["gpus"] == [0, 1]
+            assert (first.directory / "stdout").read_text() == "0,1 PCI_BUS_ID\n"
+            assert (second.directory / "stdout").read_text() == "0 PCI_BUS_ID\n"
+            with pytest.raises(TrainingServiceError, match="is 3, but this machine has 2 GPUs"):
+                await service.submit(attempt(tmp_path, "true", "c", gpu_number=3))
+
+    asyncio.run(scenario())
+
+
+SHOW_WARM = """
+    import sys
+    warm = "decimal" in sys.modules
+    import decimal, tune
+    tune.report_final_result({"default": tune.get_next_parameter()["x"], "warm": warm})
+    sys.exit(3)
+    """
+
+
+def test_warm_trials_report_and_end_like_others(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with local_service(tmp_path, warm=True) as (service, recorder):
+
+            async def run_one(number: int) -> bool:
+                one = attempt(tmp_path, f"{PYTHON} train.py", f"t{number}", parameters={"x": number})
+                await service.submit(one)
+                assert (await recorder.end(one.key)).exit_status == 3
+                (message,) = recorder.received[one.key]
+                assert message.value["default"] == number
+                return bool(message.value["warm"])
+
+            script = tmp_path / "code" / "train.py"
+            script.parent.mkdir()
+            script.write_text(textwrap.dedent(SHOW_WARM))
+            assert not await run_one(0)  # the parent is still importing
+            assert service._warm is not None
+            await recorder.until(lambda: service._warm._parent.ready)
+            assert await run_one(1)
+            script.write_text(textwrap.dedent(SHOW_WARM) + "# changed\n")
+            assert not await run_one(2)  # its parent is another
+            await recorder.until(lambda: service._warm._parent.ready)
+            assert await run_one(3)
+            service._warm._parent._process.kill()
+            assert await run_one(4) in (False, True)  # whichever comes first, nothing is lost
+            await recorder.until(lambda: service._warm._parent is None or service._warm._parent.ready)
+
+    asyncio.run(scenario())
+
+
+def test_warm_trial_is_adopted(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        script = tmp_path / "code" / "train.py"
+        script.parent.mkdir()
+        script.write_text(
+            "import decimal, os, sys, time\nwhile not os.path.exists('go-on'): time.sleep(0.01)\n"
+        )
+        recorder, one = Recorder(), attempt(tmp_path, f"{PYTHON} train.py")
+        service = LocalService(LocalConfig(warm=True))
+        await service.open(ServiceContext("exp", tmp_path, 1, recorder, os.environ))
+        await service.submit(attempt(tmp_path, f"{PYTHON} train.py", "cold"))
+        await recorder.until(lambda: service._warm._parent.ready)
+        await service.submit(one)
+        await recorder.until(lambda: one.key in recorder.identities and not service._gates)
+        await service.close()
+        async with local_service(tmp_path) as (second, heard):
+            await second.adopt(one, recorder.identities[one.key], last_sequence=-1)
+            (tmp_path / "code" / "go-on").touch()
+            assert await heard.end(one.key) == Ending(0)
+
+    asyncio.run(scenario())
+
+
+def test_command_that_cannot_be_warm_starts_cold_and_says_so_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with local_service(tmp_path, warm=True) as (service, recorder):
+            for name in "abc":
+                one = attempt(tmp_path, "echo $TUNE_TRIAL_ID", name)
+                await service.submit(one)
+                assert await recorder.end(one.key) == Ending(0)
+
+    asyncio.run(scenario())
+    (record,) = caplog.records
+    assert record.message.startswith("trials are started cold: the command uses the shell")
 
 
 FIRST_MANAGER = """

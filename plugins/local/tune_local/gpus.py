@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from tune_core import TrainingServiceError
 
-__all__ = ["Gpu", "list_gpus"]
+__all__ = ["Gpu", "list_gpus", "visible_gpus"]
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU: its number as CUDA_VISIBLE_DEVICES counts, and the processes that compute on it."""
+    """One GPU: its number as the driver counts, and the processes that compute on it."""
 
     index: int
     pids: tuple[int, ...] = ()
+    uuid: str = ""
 
 
 def list_gpus() -> list[Gpu]:
@@ -35,12 +37,26 @@ def list_gpus() -> list[Gpu]:
     try:
         pynvml.nvmlInit()
         count = pynvml.nvmlDeviceGetCount()
-        return [Gpu(index, _pids(pynvml, index)) for index in range(count)]
+        return [_gpu(pynvml, index) for index in range(count)]
     except pynvml.NVMLError as error:
         raise TrainingServiceError(f"no GPU can be seen: {error}") from error
 
 
-def _pids(pynvml: Any, index: int) -> tuple[int, ...]:
+def visible_gpus(gpus: Sequence[Gpu], environment: Mapping[str, str]) -> list[Gpu]:
+    """Those that the manager itself was given, where a scheduler or a user has restricted it."""
+    restriction = environment.get("CUDA_VISIBLE_DEVICES")
+    if restriction is None:
+        return list(gpus)
+    names = [name.strip() for name in restriction.split(",") if name.strip()]
+    return [gpu for gpu in gpus if any(_is_named(gpu, name) for name in names)]
+
+
+def _is_named(gpu: Gpu, name: str) -> bool:
+    return name == str(gpu.index) or (name.startswith("GPU-") and gpu.uuid.startswith(name))
+
+
+def _gpu(pynvml: Any, index: int) -> Gpu:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    uuid = pynvml.nvmlDeviceGetUUID(handle)
     processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
-    return tuple(sorted(process.pid for process in processes))
+    return Gpu(index, tuple(sorted(process.pid for process in processes)), str(uuid))

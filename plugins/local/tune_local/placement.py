@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from tune_core import AttemptKey, TrainingServiceError
 from tune_local.config import LocalConfig
-from tune_local.gpus import Gpu, list_gpus
+from tune_local.gpus import Gpu
 
 __all__ = ["Placement"]
 
@@ -26,16 +26,25 @@ class Placement:
         inventory: Lists the machine's GPUs. Asked only by trials that need some.
     """
 
-    def __init__(self, config: LocalConfig, inventory: Callable[[], Sequence[Gpu]] = list_gpus) -> None:
+    def __init__(self, config: LocalConfig, inventory: Callable[[], Sequence[Gpu]]) -> None:
         self._config = config
         self._inventory = inventory
         self._held: dict[AttemptKey, tuple[int, ...]] = {}
+
+    def check(self, number: int | None) -> None:
+        """Whether a trial can ever have `number` GPUs here.
+
+        Raises:
+            TrainingServiceError: It cannot; says why.
+        """
+        if number:
+            self._allowed(self._inventory(), number)
 
     def place(self, key: AttemptKey, number: int | None) -> Sequence[int] | str:
         """Give `key` its GPUs: their indices, or why it must wait.
 
         Raises:
-            TrainingServiceError: This machine can never give it as many.
+            TrainingServiceError: As `check`; a GPU has been lost since.
         """
         if not number:
             return ()
@@ -53,6 +62,10 @@ class Placement:
         """`key` holds these already: it was started by an earlier manager."""
         if indices:
             self._held[key] = tuple(indices)
+
+    def held_by(self, key: AttemptKey) -> Sequence[int]:
+        """The indices of the GPUs that `key` holds."""
+        return self._held.get(key, ())
 
     def release(self, key: AttemptKey) -> bool:
         """`key` is over; whether it held any."""

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from tune.host import End, Identity, Launch, Listener, Problem, Record, Runtime, trial_environment
+from tune.host.launch import Started
 from tune.host.output import last_lines
 from tune_core import (
     Attempt,
@@ -29,7 +30,9 @@ from tune_core import (
     TrainingServiceError,
 )
 from tune_local.config import LocalConfig
+from tune_local.gpus import list_gpus, visible_gpus
 from tune_local.placement import Placement
+from tune_local.warm import WarmStarts
 
 __all__ = ["LocalService"]
 
@@ -52,9 +55,12 @@ class LocalService(TrainingService, Listener):
 
     def __init__(self, config: LocalConfig) -> None:
         self._config = config
-        self._placement = Placement(config)
+        self._environment: Mapping[str, str] = {}
+        self._placement = Placement(config, lambda: visible_gpus(list_gpus(), self._environment))
+        self._warm: WarmStarts | None = None
         self._attempts: dict[AttemptKey, Attempt] = {}
         self._waiting: dict[AttemptKey, None] = {}  # in the order of submission
+        self._forking: dict[AttemptKey, Launch] = {}  # asked for, not there yet
         self._gates: set[asyncio.Task[None]] = set()
         self._deliveries: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -76,10 +82,14 @@ class LocalService(TrainingService, Listener):
             output_limit=self._config.output_limit << 20,
         )
         self._loop.add_reader(self._runtime.fileno(), self._poll)
+        if self._config.warm:
+            log = context.directory / "service" / "warm.log"
+            self._warm = WarmStarts(log, self._runtime.open_files, self._forked, self._start_cold)
 
     async def submit(self, attempt: Attempt) -> None:
         if attempt.key in self._attempts:
             return
+        self._placement.check(attempt.gpu_number)
         self._attempts[attempt.key] = attempt
         self._waiting[attempt.key] = None
         self._start_waiting()
@@ -94,7 +104,7 @@ class LocalService(TrainingService, Listener):
         self._schedule()
 
     async def cancel(self, key: AttemptKey) -> None:
-        if key in self._waiting:
+        if key in self._waiting or key in self._forking:  # a fork finds its gate closed when it comes
             self._finish(key, Ending(None, reason="cancelled before it started"))
         elif key in self._attempts:
             self._runtime.kill(key, self._config.kill_grace)
@@ -109,6 +119,9 @@ class LocalService(TrainingService, Listener):
             await asyncio.wait(self._gates, timeout=_CLOSE_S)
         for task in self._gates | self._deliveries:
             task.cancel()
+        self._forking.clear()
+        if self._warm is not None:
+            self._warm.close()
         self._runtime.close()
 
     # Starting
@@ -145,11 +158,34 @@ class LocalService(TrainingService, Listener):
         if not attempt.code_directory.is_dir():
             raise TrainingServiceError(f"the code directory {attempt.code_directory} does not exist")
         _prepare(attempt)
-        mark = secrets.token_hex(8)
-        visible = {} if attempt.gpu_number is None else {"CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus))}
-        identity = self._runtime.spawn(key, self._launch(attempt, mark, visible))
+        visible = {} if attempt.gpu_number is None else _visible(gpus)
+        launch = self._launch(attempt, secrets.token_hex(8), visible)
+        self._runtime.create_files(launch)
+        if self._warm is not None and self._warm.fork(key, launch):
+            self._forking[key] = launch
+        else:
+            self._at_gate(key, launch, self._runtime.spawn(key, launch))
         del self._waiting[key]
-        stored = {**identity.to_json(), "mark": mark, "gpus": list(gpus)}
+
+    def _forked(self, key: AttemptKey, started: Started) -> None:
+        """A warm start was answered."""
+        launch = self._forking.pop(key, None)
+        if launch is None:  # cancelled meanwhile
+            started.close()
+        else:
+            self._runtime.take(key, launch, started)
+            self._at_gate(key, launch, started.identity)
+
+    def _start_cold(self, key: AttemptKey) -> None:
+        """A warm start will not be answered."""
+        if self._forking.pop(key, None) is not None:
+            self._placement.release(key)
+            self._waiting[key] = None
+            self._start_waiting()
+
+    def _at_gate(self, key: AttemptKey, launch: Launch, identity: Identity) -> None:
+        gpus = list(self._placement.held_by(key))
+        stored = {**identity.to_json(), "mark": launch.mark, "gpus": gpus}
         self._run(self._open_gate(key, stored), self._gates)
 
     async def _open_gate(self, key: AttemptKey, identity: Mapping[str, Any]) -> None:
@@ -243,6 +279,11 @@ class LocalService(TrainingService, Listener):
         if not task.cancelled() and (error := task.exception()) is not None:
             self._events.trouble(f"the local platform failed: {error!r}")
             _log.error("the local platform failed", exc_info=error)
+
+
+def _visible(gpus: Sequence[int]) -> dict[str, str]:
+    """Makes CUDA see these GPUs alone, by the numbers that the driver gives them."""
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus))}
 
 
 def _checkpoints(attempt: Attempt) -> Path:
