@@ -17,6 +17,7 @@ from tune_core.algorithms.compose import TunerAdvisor
 from tune_core.errors import NoMoreTrial, TuneError
 from tune_core.experiment.engine import Engine
 from tune_core.experiment.manager import Parts, create_record, manage
+from tune_core.experiment.offline import change_limits
 from tune_core.experiment.settings import Limits, Settings
 from tune_core.services.function import FunctionService, FunctionTrial
 from tune_core.space import SearchSpace
@@ -476,16 +477,9 @@ def test_new_search_space_is_searched_and_survives_a_resume(lab: Lab) -> None:
     hold.set()
     thread.join(20)
     assert [each.parameters["c"] for each in lab.trials()][1:] == ["z"]
-    request_offline(lab, trials=4)
+    change_limits(lab.directory, {"trials": 4})
     lab.run(lambda parameters: 0.0)
     assert [each.parameters["c"] for each in lab.trials()][1:] == ["z", "z", "z"]
-
-
-def request_offline(lab: Lab, **changes: Any) -> None:
-    """What `tune update` does when no manager runs."""
-    from tune_core.experiment.requests import update_offline
-
-    update_offline(lab.directory, changes)
 
 
 def test_observers_hear_each_event_once(lab: Lab) -> None:
@@ -565,7 +559,7 @@ def test_interrupted_experiment_proposes_what_an_undisturbed_one_does(
     again = Lab()
     for trials in (7, 8, 20, 30):
         if again.directory.record.exists():
-            request_offline(again, trials=trials)
+            change_limits(again.directory, {"trials": trials})
         again.run(square, tuner=Climbs(), limits=Limits(1, trials))
     assert [each.parameters for each in again.trials()] == undisturbed
 
@@ -586,7 +580,7 @@ def test_replay_follows_the_order_in_which_the_algorithm_heard(lab: Lab) -> None
     first = Climbs()
     lab.run(trial, tuner=first, assessor=Threshold(), limits=Limits(3, 24))
     second = Climbs()
-    request_offline(lab, trials=25)
+    change_limits(lab.directory, {"trials": 25})
     lab.run(trial, tuner=second, assessor=Threshold(), limits=Limits(3, 24))
     expected = first.generate_parameters(24)
     assert lab.trials()[24].parameters == expected

@@ -18,7 +18,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from tune.host.syscalls import Inotify
@@ -30,13 +30,11 @@ from tune_core.metric import Metric, orient
 from tune_core.space import SearchSpace
 from tune_core.store.commands import Command, open_commands
 from tune_core.store.directory import ExperimentDirectory
-from tune_core.store.events import Answer, Event, write_rows
-from tune_core.store.lock import ManagerLock
-from tune_core.store.reader import Record
-from tune_core.store.schema import last_id, open_reader, open_writer
+from tune_core.store.events import Answer
+from tune_core.store.schema import open_reader
 from tune_core.trial import TrialState
 
-__all__ = ["Requests", "check_limits", "read_observations", "update_offline"]
+__all__ = ["Requests", "check_limits", "read_observations"]
 
 _log = logging.getLogger(__name__)
 
@@ -213,27 +211,3 @@ def _read_observation(item: dict[str, Any], space: SearchSpace, mode: str) -> Ob
     if not metric.is_finite:
         raise TuneError(f"its value is {metric.default}")
     return Observation(parameters, orient(metric.default, mode))
-
-
-def update_offline(directory: ExperimentDirectory, changes: dict[str, Any]) -> Limits:
-    """Change limits of an experiment that nobody manages; they count from the next resume.
-
-    Raises:
-        ExperimentBusyError: Somebody does.
-        TuneError: A name or value that no limit can have.
-    """
-    lock = ManagerLock(directory.lock, patience_s=0.0)
-    try:
-        with Record(directory) as record:
-            limits = check_limits(Limits(**record.state()["limits"]), changes)
-        connection = open_writer(directory.record)
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            event = Event("limits", {"limits": asdict(limits)}, time=time.time(), id=last_id(connection) + 1)
-            write_rows(connection, [event])
-            connection.execute("COMMIT")
-        finally:
-            connection.close()
-    finally:
-        lock.release()
-    return limits

@@ -1,11 +1,11 @@
-"""What the experiment's folder lies on, and files that are whole or not there at all."""
+"""What the experiment's folder lies on."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-__all__ = ["network_filesystem", "write_atomically"]
+__all__ = ["network_filesystem"]
 
 _NETWORK = {
     "9p", "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.glusterfs", "fuse.sshfs", "glusterfs",
@@ -30,28 +30,3 @@ def network_filesystem(path: Path) -> str | None:
             kind = source.split()[0]
             return kind if kind in _NETWORK else None
     return None
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `path` so that a crash at any moment leaves the old file or the new one, mode 0600."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in `path` durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
