@@ -238,8 +238,6 @@ def test_kill_at_the_nth_call(tmp_path: Path, call: str, number: int) -> None:
     wrapper = [strace, "-f", "-b", "execve", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject]
     for _ in range(1 + number % 2):  # the odd ones again while it recovers
         status = lab.manager(*wrapper).wait(timeout=120)
-        assert status in (-signal.SIGKILL, 128 + signal.SIGKILL), (
-            f"not killed: it made fewer calls ({status})"
-        )
+        assert status in (-signal.SIGKILL, 128 + signal.SIGKILL), f"not killed: too few calls ({status})"
     lab.finish()
     lab.check()
