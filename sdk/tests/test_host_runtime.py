@@ -407,6 +407,29 @@ def test_without_inotify_and_pidfds_the_timer_looks(tmp_path: Path, monkeypatch:
     host.runtime.close()
 
 
+def test_trials_leave_no_descriptor_and_no_zombie(host: Host) -> None:
+    host.run("true")
+    before = len([*Path("/proc/self/fd").iterdir()])
+    for _ in range(20):
+        host.run("exit 1")
+    host.runtime.spawn("refused", host.launch("refused", "true"))
+    host.runtime.kill("refused", 0)
+    host.end("refused")
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.mark.parametrize(
+    "vandalism", ["rm", "> ", "chmod 0", "f() { rm $1; mkfifo $1; }; f", "ln -sf /dev/zero"]
+)
+def test_trial_that_spoils_its_channel_still_ends(host: Host, vandalism: str) -> None:
+    report = 'echo \'{"type":"intermediate","value":1}\' >> $TUNE_CHANNEL_FILE; '
+    host.start("a", f"{report} sleep 0.1; {vandalism} $TUNE_CHANNEL_FILE; exit 3")
+    assert host.end("a") == End(3)
+    assert len(host.received["a"]) == 1
+
+
 def test_idle_runtime_sleeps(host: Host) -> None:
     host.start("a", "sleep 60")
     host.until(lambda: (host.runtime.timeout() or 0) > 0.5)

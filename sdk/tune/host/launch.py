@@ -25,7 +25,7 @@ EXIT_STATUS = "exit_status"
 _WRAPPER = r"""
 IFS= read -r word && [ "$word" = go ] || exit 0
 # A handler, not '': ignored signals would stay ignored in the command.
-trap : HUP INT QUIT TERM
+trap : HUP INT QUIT TERM USR1 USR2 ALRM
 ulimit -S -n "$5" 2>/dev/null
 cd -- "$3" && "$1" -c -- "$2" </dev/null
 status=$?

@@ -289,8 +289,11 @@ class Runtime:
     def _leader_gone(self, key: Hashable, trial: _Trial) -> None:
         """Its first process is gone; perhaps others are left."""
         if trial.child:
-            os.waitpid(trial.identity.pid, 0)
             trial.child = False
+            try:
+                os.waitpid(trial.identity.pid, 0)
+            except ChildProcessError:
+                pass  # somebody in this program waits for every child
         if trial.pidfd is not None:
             self._selector.unregister(trial.pidfd)
             os.close(trial.pidfd)
@@ -417,14 +420,15 @@ def _size(path: str) -> int:
 
 
 def _read_at(path: str, offset: int) -> bytes:
+    """What a trial has written; nothing while it cannot be read, whatever it made of the file."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            return os.pread(fd, _BATCH_BYTES, offset)
+        finally:
+            os.close(fd)
+    except OSError:
         return b""
-    try:
-        return os.pread(fd, _BATCH_BYTES, offset)
-    finally:
-        os.close(fd)
 
 
 def _raise_open_files() -> int:
