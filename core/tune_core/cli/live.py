@@ -112,6 +112,7 @@ class _Screen:
 
 def picture(view: ExperimentView) -> RenderableType:
     """The whole view."""
+    from rich.columns import Columns
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.text import Text
@@ -122,7 +123,8 @@ def picture(view: ExperimentView) -> RenderableType:
     ]
     ended = sum(count for state, count in view.counts.items() if state.is_terminal)
     if view.max_trials:
-        parts.append(ProgressBar(total=view.max_trials, completed=min(ended, view.max_trials), width=60))
+        bar = ProgressBar(total=view.max_trials, completed=min(ended, view.max_trials), width=60)
+        parts.append(Columns([bar]))  # a bar alone does not end its line
     parts.append(Text(headline(view)))
     if view.best is not None:
         parts.append(
@@ -142,7 +144,7 @@ def _trial_table(view: ExperimentView) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, expand=False)
+    table = Table(box=None, pad_edge=False, expand=True)  # only then `ratio` spares the other columns
     for title in ("trial", "state", "time", "reports", "last"):
         table.add_column(title, no_wrap=True)
     table.add_column("parameters", no_wrap=True, overflow="ellipsis", ratio=1)
