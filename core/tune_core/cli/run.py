@@ -182,9 +182,9 @@ def _means_to_stop(experiment: Experiment) -> bool:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     question = f"\nStop experiment {experiment.id}? `tune resume {experiment.id}` goes on later. [y/N] "
-    print(question, end="", file=sys.stderr, flush=True)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        print(question, end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
     except KeyboardInterrupt:
         return True

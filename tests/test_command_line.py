@@ -1,0 +1,287 @@
+"""The life of an experiment from the command line: every command on a real one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+Tune = Callable[..., subprocess.CompletedProcess[str]]
+
+CONFIG = """
+experimentName: commands
+searchSpace:
+  x: {_type: uniform, _value: [0, 1]}
+  how: {_type: choice, _value: ["=up", down]}
+trialCommand: python trial.py
+trialConcurrency: 2
+maxTrialNumber: 4
+tuner: {name: Random, classArgs: {optimize_mode: minimize, seed: 1}}
+trainingService: {platform: local}
+"""
+QUICK = """
+import tune
+x = tune.get_next_parameter()["x"]
+print("trial says", x)
+tune.report_intermediate_result(x + 1)
+tune.report_final_result({"default": x, "other": 2 * x})
+"""
+SLOW = """
+import subprocess, time, tune
+x = tune.get_next_parameter()["x"]
+tune.report_intermediate_result(x)
+print("child", subprocess.Popen(["sleep", "300"]).pid, flush=True)
+time.sleep(300)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "config.yml").write_text(CONFIG)
+    (tmp_path / "trial.py").write_text(QUICK)
+    return tmp_path
+
+
+@pytest.fixture
+def slow(project: Path, tune: Tune) -> Iterator[str]:
+    """The id of an experiment in the background, whose two trials last; stopped in the end."""
+    (project / "trial.py").write_text(SLOW)
+    name = json.loads(tune("create", "config.yml", "--json").stdout)["id"]
+    until(lambda: len(trials(tune, "--state", "RUNNING")) == 2)
+    until(lambda: all(each["intermediates"] for each in trials(tune)))
+    yield name
+    tune("stop", "--all", status=None)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def trials(tune: Tune, *options: str) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(tune("trial", "ls", "--json", *options).stdout)
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_results_are_shown_in_every_form(project: Path, tune: Tune) -> None:
+    done = tune("run", "config.yml", "--id", "first")
+    assert done.stdout.startswith("experiment first: DONE, 4/4: 4 succeeded\nbest result ")
+    assert "tune: experiment first, in " in done.stderr
+    best = json.loads(tune("best", "-n", "4", "--json").stdout)
+    values = [each["value"] for each in best]
+    assert values == sorted(values)
+    assert values == [each["parameters"]["x"] for each in best]
+    assert f"trial {best[0]['sequence']} ({best[0]['id']})" in tune("best").stdout
+    (listed,) = json.loads(tune("experiment", "list", "--json").stdout)
+    assert (listed["id"], listed["name"], listed["status"], listed["managed"]) == (
+        "first",
+        "commands",
+        "DONE",
+        False,
+    )
+    assert tune("experiment", "status").stdout == "DONE\n"
+    shown = json.loads(tune("trial", "show", "2", "--json").stdout)
+    assert [each["final"] for each in shown["metrics"]] == [False, True]
+    assert shown["metric"] == {"default": shown["value"], "other": 2 * shown["value"]}
+    assert "trial says" in tune("trial", "show", shown["id"]).stdout
+    assert tune("log", "trial", "2").stdout == f"trial says {shown['value']}\n"
+    assert "status DONE" in tune("log", "manager", "--tail", "2").stdout
+    assert json.loads(tune("config", "show").stdout)["experimentName"] == "commands"
+    for command in (["view"], ["top"], ["experiment", "show"], ["trial", "ls", "--limit", "1"]):
+        assert tune(*command).returncode == 0
+
+
+def test_export_is_what_nni_wrote_and_can_be_imported(project: Path, tune: Tune) -> None:
+    tune("run", "config.yml", "--quiet")
+    exported = json.loads(tune("experiment", "export", "--intermediate").stdout)
+    assert len(exported) == 4
+    assert all(each["intermediate"] == [each["parameter"]["x"] + 1] for each in exported)
+    assert {key for each in exported for key in each} == {"parameter", "value", "trialJobId", "intermediate"}
+    tune("experiment", "export", "--type", "csv", "--filename", "out.csv")
+    rows = list(csv.DictReader(io.StringIO((project / "out.csv").read_text())))
+    assert list(rows[0]) == ["x", "how", "default", "other", "trialJobId"]
+    assert [float(row["x"]) for row in rows] == [each["parameter"]["x"] for each in exported]
+    assert {row["how"] for row in rows} <= {"'=up", "down"}  # no spreadsheet takes it for a formula
+    tune("experiment", "export", "--filename", "out.json")
+    (project / "trial.py").write_text(SLOW)
+    tune("create", "config.yml", "--id", "second")
+    assert "learnt 4 results" in tune("experiment", "import", "second", "-f", "out.json").stdout
+    (project / "wrong.json").write_text('[{"parameter": {"x": 9, "how": "down"}, "value": 1}]')
+    assert "x: 9" in tune("experiment", "import", "second", "-f", "wrong.json", status=1).stderr
+    tune("stop", "second")
+
+
+def test_running_experiment_is_steered(slow: str, tune: Tune) -> None:
+    assert slow in tune("top").stdout
+    assert json.loads(tune("view", "--json").stdout)["counts"] == {"RUNNING": 2}
+    tune("update", "concurrency", "--value", "3")
+    until(lambda: len(trials(tune, "--state", "RUNNING")) == 3)
+    added = json.loads(tune("trial", "add", "-p", '{"x": 0.5, "how": "down"}', "--json").stdout)
+    assert added["sequence"] == 3
+    refused = tune("trial", "add", "-p", '{"x": 5, "how": "down"}', status=None)
+    assert refused.returncode == 1
+    assert "x: 5 is not between 0 and 1" in refused.stderr
+    child = int(tune("log", "trial", "0").stdout.split()[1])
+    assert is_alive(child)
+    tune("trial", "kill", "0")
+    until(lambda: trials(tune)[0]["state"] == "USER_CANCELED")
+    assert not is_alive(child)
+    assert tune("experiment", "delete", slow, "--yes", status=4).returncode == 4
+    stopped = tune("stop").stdout
+    assert stopped.startswith(f"experiment {slow} was stopped, ")
+    assert tune("experiment", "status").stdout == "STOPPED\n"
+    assert tune("stop", status=4).stderr.startswith(f"tune: experiment {slow} has no running manager")
+
+
+def test_stopped_experiment_goes_on_and_is_deleted(slow: str, project: Path, tune: Tune) -> None:
+    tune("stop")
+    (project / "trial.py").write_text(QUICK)
+    assert "it is not running" in tune("update", "trialnum", "--value", "6").stdout
+    assert "it is not running" in tune("update", "duration", "--value", "1h").stdout
+    assert "not a duration" in tune("update", "duration", "--value", "soon", status=2).stderr
+    assert tune("resume").stdout.startswith(f"experiment {slow}: DONE, 6/6: 6 succeeded")
+    folder = Path(json.loads(tune("experiment", "show", "--json").stdout)["directory"])
+    assert folder.is_dir()
+    tune("experiment", "delete", slow, status=130)  # nobody to ask
+    assert folder.is_dir()
+    tune("experiment", "delete", slow, "--yes")
+    assert not folder.exists()
+    tune("experiment", "show", status=3)
+
+
+def test_experiment_without_success_fails(project: Path, tune: Tune) -> None:
+    (project / "trial.py").write_text("raise SystemExit('no data set')")
+    failed = tune("run", "config.yml", status=1)
+    assert "no trial succeeded; the last one failed" in failed.stderr
+    assert "no data set" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_second_manager_is_refused(slow: str, tune: Tune) -> None:
+    assert "is already managed by process" in tune("resume", slow, status=4).stderr
+
+
+class Terminal:
+    """`tune` in a terminal of its own."""
+
+    def __init__(self, environment: dict[str, str], folder: Path, *arguments: str) -> None:
+        self._ours, theirs = pty.openpty()
+        self._seen = b""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tune_core", *arguments],
+            cwd=folder,
+            env={**environment, "TERM": "xterm", "COLUMNS": "100"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+
+    def read_until(self, words: bytes) -> None:
+        deadline = time.monotonic() + 60
+        while words not in self._seen:
+            assert time.monotonic() < deadline, self._seen
+            if select.select([self._ours], [], [], 0.2)[0]:
+                self._seen += os.read(self._ours, 65536)
+        self._seen = self._seen.partition(words)[2]
+
+    def type(self, text: bytes) -> None:
+        os.write(self._ours, text)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
+
+def test_control_c_asks_and_stops_cleanly(project: Path, environment: dict[str, str], tune: Tune) -> None:
+    (project / "trial.py").write_text(SLOW)
+    terminal = Terminal(environment, project, "run", "config.yml", "--id", "asked")
+    try:
+        terminal.read_until(b"running")
+        until(lambda: [bool(each["intermediates"]) for each in trials(tune)] == [True, True])
+        terminal.process.send_signal(signal.SIGINT)
+        terminal.read_until(b"Stop experiment asked?")
+        terminal.type(b"n\n")
+        terminal.read_until(b"2 running")  # it is drawn again
+        terminal.process.send_signal(signal.SIGINT)
+        terminal.read_until(b"Stop experiment asked?")
+        terminal.process.send_signal(signal.SIGINT)  # a second one is a yes
+        terminal.read_until(b"go on later: tune resume asked")
+        assert terminal.process.wait(60) == 130
+    finally:
+        terminal.close()
+    assert tune("experiment", "status").stdout == "STOPPED\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_stops_cleanly_where_nobody_can_be_asked(
+    number: int, project: Path, environment: dict[str, str], tune: Tune
+) -> None:
+    (project / "trial.py").write_text(SLOW)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tune_core", "run", "config.yml"],
+        cwd=project,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    until(lambda: tune("trial", "ls", status=None).returncode == 0 and len(trials(tune)) == 2)
+    until(lambda: all(each["intermediates"] for each in trials(tune)))
+    children = [int(tune("log", "trial", str(number)).stdout.split()[1]) for number in (0, 1)]
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert b"STOPPED" in out
+    assert not any(map(is_alive, children))
+
+
+def test_completion_knows_live_names(slow: str, environment: dict[str, str], tune: Tune) -> None:
+    def completed(words: str) -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "-c", "from tune_core.cli import main; main()"],
+            env={
+                **environment,
+                "_TUNE_COMPLETE": "bash_complete",
+                "COMP_WORDS": words,
+                "COMP_CWORD": str(words.count(" ")),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+    assert completed("tune tri") == ["trial"]
+    assert completed("tune view ") == [slow]
+    assert "0" in completed("tune trial kill ")
+
+
+def test_conformance_kits_run_on_an_installed_package(tune: Tune) -> None:
+    done = tune("plugins", "check", "tune-random", "--", "-q")
+    assert " passed" in done.stdout
+    assert " failed" not in done.stdout
