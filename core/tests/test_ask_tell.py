@@ -80,7 +80,11 @@ def test_what_is_no_finite_number_is_refused_and_may_be_told_again(value: object
 
 
 def test_iteration_ends_with_a_finite_space() -> None:
-    study = AskTell(Halves(), {"x": {"_type": "choice", "_value": [0.5, 1.0, 0.25]}})
+    class First(Halves):
+        def generate_parameters(self, parameter_id: int) -> Parameters:
+            return {"x": 0.5}
+
+    study = AskTell(First(), {"x": {"_type": "choice", "_value": [0.5, 1.0, 0.25]}})
     found = []
     for asked in study:
         found.append(asked.parameters["x"])
