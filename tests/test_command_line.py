@@ -210,9 +210,10 @@ class Terminal:
         os.write(self._ours, text)
 
     def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        """End the experiment too, so that a failed test leaves no trial behind."""
+        self.process.terminate()
         os.close(self._ours)
+        self.process.wait(60)
 
 
 def test_control_c_asks_and_stops_cleanly(project: Path, environment: dict[str, str], tune: Tune) -> None:
