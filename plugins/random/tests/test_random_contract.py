@@ -1,0 +1,11 @@
+"""Random search keeps the contract of tuners."""
+
+from tune_random.tuner import RandomTuner
+
+from tune_core import Tuner
+from tune_core.testing import TunerContract
+
+
+class TestContract(TunerContract):
+    def make_tuner(self) -> Tuner:
+        return RandomTuner()
