@@ -11,4 +11,5 @@ def tune_tuners() -> Iterator[Driver]:
         "TPE",
         "tune_tpe.tuner:TPETuner",
         summary="Tree-structured Parzen estimator, joint over parameters and aware of nested choices",
+        preference=10,
     )
