@@ -161,7 +161,7 @@ class ExperimentConfig(ConfigModel):
     max_experiment_duration: Duration | None = Field(
         default=None, description="No trial is submitted after this time, of which only running time counts."
     )
-    max_trial_number: PositiveCount | None = Field(
+    max_trial_number: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="The most trials submitted, failed ones too."
     )
     max_trial_duration: Duration | None = Field(
