@@ -268,7 +268,9 @@ def test_validation_takes_less_than_a_second_and_leaves_nothing(tmp_path: Path) 
     with pytest.raises(ConfigError, match="Mine does not define generate_parameters"):
         load_config(tmp_path / "exp.yml")
     assert time.process_time() - start < 1
-    assert [path for path in sorted(tmp_path.rglob("*")) if path not in before] == []
+    new = [path for path in sorted(tmp_path.rglob("*")) if path not in before]
+    # The plugin that stands in for an installed one is compiled by Python, as installers do it.
+    assert [path for path in new if "site-packages" not in path.parts] == []
 
 
 @pytest.mark.parametrize(
