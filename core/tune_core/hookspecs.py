@@ -53,46 +53,46 @@ def tune_tuners() -> Iterable[Driver]:
     Called when plugins are listed and when a name is looked up. An exception marks the plugin as
     broken, which is shown by `tune plugins list` and harms no other plugin.
     """
-    raise NotImplementedError
+    return ()
 
 
 @hookspec
 def tune_assessors() -> Iterable[Driver]:
     """Assessors for `assessor`. Targets: `tune_core.Assessor`. Called as `tune_tuners`."""
-    raise NotImplementedError
+    return ()
 
 
 @hookspec
 def tune_advisors() -> Iterable[Driver]:
     """Advisors for `advisor` or `tuner`. Targets: `tune_core.Advisor`. Called as `tune_tuners`."""
-    raise NotImplementedError
+    return ()
 
 
 @hookspec
 def tune_training_services() -> Iterable[Driver]:
     """Platforms for `trainingService.platform`. Targets: `tune_core.TrainingService`. Called as
     `tune_tuners`."""
-    raise NotImplementedError
+    return ()
 
 
 @hookspec
 def tune_nas_trainers() -> Iterable[Driver]:
     """One-shot architecture searches. Targets: `tune_core.NasTrainer`. Called as `tune_tuners`."""
-    raise NotImplementedError
+    return ()
 
 
 @hookspec
 def tune_search_space_zoo() -> Iterable[Driver]:
     """Ready-made search spaces to take by name. Targets: a callable that returns the space, as a
     search-space dictionary or as a model space. Called as `tune_tuners`."""
-    raise NotImplementedError
+    return ()
 
 
 @hookspec
 def tune_commands() -> Iterable[Driver]:
     """Commands added to the command line. Targets: a `click.Command`; `name` is the word that is
     typed. Called when a word is typed that is no command of core, and by `tune --help`."""
-    raise NotImplementedError
+    return ()
 
 
 @hookspec
