@@ -6,6 +6,7 @@ import json
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tune_core.config import (
 )
 from tune_core.config.values import resolve_environment
 from tune_core.errors import ConfigError
+from tune_core.plugins import plugins
 
 pytestmark = pytest.mark.usefixtures("demo")
 
@@ -197,6 +199,43 @@ def test_assessor_must_not_contradict_the_tuner(tmp_path: Path) -> None:
     (problem,) = refusal(tmp_path, text)
     assert problem.startswith("exp.yml:12:38: assessor.classArgs.optimize_mode: ")
     assert problem.endswith("the assessor is to minimize, but the tuner is to maximize")
+
+
+def test_advisor_leaves_no_place_for_an_assessor(tmp_path: Path) -> None:
+    text = GOOD.replace("  name: echo", "  name: Both") + "assessor: {name: Strict}\n"
+    assert refusal(tmp_path, text) == [
+        "exp.yml:12:1: assessor: Both is an advisor, which stops trials itself"
+    ]
+
+
+UNNAMED = GOOD.replace("tuner:\n  name: echo\n  classArgs: {optimize_mode: maximize}\n", "")
+
+
+def test_preferred_tuner_is_picked_when_none_is_named(
+    tmp_path: Path, install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks = "@hookimpl\ndef tune_tuners():\n    yield Driver('{}', 'tune_demo.things:Echo', preference={})\n"
+    install("low", hooks.format("Low", 1))
+    install("high", hooks.format("High", 2))
+    monkeypatch.setenv("TUNE_ENABLE_PLUGINS", "demo,low,high")
+    plugins.cache_clear()
+    config = load(tmp_path, UNNAMED)
+    assert config.algorithm.name == "tune-high:High"
+    assert config.remarks == [
+        "no tuner is named: tune-high:High is used, the default of what is installed",
+        "tuner.classArgs.optimize_mode is not set: High minimizes",
+    ]
+    monkeypatch.setenv("TUNE_ENABLE_PLUGINS", "demo,low")
+    plugins.cache_clear()
+    again = ExperimentConfig.from_json(config.to_json())
+    assert again.algorithm.name == "tune-high:High"  # resume takes no other one
+    assert load(tmp_path, UNNAMED).algorithm.name == "tune-low:Low"
+
+
+def test_missing_tuner_is_told_with_everything_else(tmp_path: Path) -> None:
+    first, second = refusal(tmp_path, UNNAMED.replace("echo hello", "3"))
+    assert first.startswith("exp.yml: tuner: no tuner is named, and none that is installed offers itself")
+    assert second == "exp.yml:4:1: trialCommand: 3 is not text"
 
 
 @pytest.mark.parametrize("name", ["space.json", "space.yml"])

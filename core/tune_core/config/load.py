@@ -129,7 +129,9 @@ def _check_algorithms(
             shown = None if key == "assessor" else space
             _gather(problems, lambda: _try(choice, shown, seed), key)  # noqa: B023
     tuner, assessor = choices.get("tuner"), choices.get("assessor")
-    if tuner and assessor:
+    if tuner and tuner.kind == "advisor" and sections.get("assessor") is not None:
+        problems.append(Problem(("assessor",), f"{tuner.name} is an advisor, which stops trials itself"))
+    elif tuner and assessor:
         problems += _contradiction(tuner, assessor)
     return problems
 

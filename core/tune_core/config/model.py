@@ -178,7 +178,11 @@ class ExperimentConfig(ConfigModel):
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
         default=None, description="Makes the proposals repeatable; drawn when unset."
     )
-    tuner: AlgorithmConfig | None = Field(default=None, description="Proposes configurations.")
+    tuner: AlgorithmConfig | None = Field(
+        default=None,
+        description="Proposes configurations. With neither `tuner` nor `advisor`, the installed one that "
+        "prefers itself most; `tune validate` says which.",
+    )
     assessor: AlgorithmConfig | None = Field(default=None, description="Stops trials that are not promising.")
     advisor: AlgorithmConfig | None = Field(
         default=None, description="Tuner and assessor in one; may stand under `tuner`."
@@ -207,6 +211,7 @@ class ExperimentConfig(ConfigModel):
     )
 
     _remarks: list[str] = PrivateAttr(default_factory=list)
+    _picked: str = PrivateAttr(default="")
 
     @property
     def remarks(self) -> list[str]:
@@ -214,8 +219,13 @@ class ExperimentConfig(ConfigModel):
         return self._remarks
 
     @property
+    def picked(self) -> str:
+        """Why the tuner is what it is, if nobody named one; empty otherwise."""
+        return self._picked
+
+    @property
     def algorithm(self) -> AlgorithmConfig:
-        """The tuner or the advisor."""
+        """The tuner or the advisor; the one that was picked if none was named."""
         chosen = self.tuner or self.advisor
         assert chosen is not None
         return chosen
@@ -249,13 +259,28 @@ class ExperimentConfig(ConfigModel):
         if not given & {"searchSpace", "searchSpaceFile", "useAnnotation"}:
             problems.append(Problem((), "searchSpace or searchSpaceFile is required"))
         if not given & {"tuner", "advisor"}:
-            problems.append(Problem((), "tuner is required"))
+            try:
+                plugins().preferred("tuner")
+            except PluginError as err:
+                problems.append(Problem(("tuner",), str(err)))
         if "advisor" in given:
             both = [
                 Problem((key,), "excludes advisor, which is both in one") for key in ("tuner", "assessor")
             ]
             problems += [problem for problem in both if problem.path[0] in given]
         return problems
+
+    @model_validator(mode="after")
+    def _pick_tuner(self) -> ExperimentConfig:
+        if self.tuner is None and self.advisor is None:
+            try:
+                found = plugins().preferred("tuner")
+            except PluginError:
+                return self  # `conflicts` has told
+            # By the name that means this one whatever is installed later, so that a resume finds it.
+            self.tuner = AlgorithmConfig(name=found.qualified)
+            self._picked = f"no tuner is named: {found.qualified} is used, the default of what is installed"
+        return self
 
     def to_json(self) -> str:
         """For the experiment's record: paths are absolute, secrets are references or asterisks."""

@@ -21,6 +21,7 @@ _FOR_THE_SHELL = set("$`(){}[]*?;&|<>!~")
 def remarks_on(config: ExperimentConfig, choices: Mapping[str, Choice]) -> list[str]:
     """One line for each thing worth knowing."""
     return [
+        *([config.picked] if config.picked else []),
         *_about_modes(choices),
         *_about_command(config),
         *_about_environment(config),
