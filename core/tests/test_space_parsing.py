@@ -2,12 +2,16 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tune_core.errors import SearchSpaceError
 from tune_core.space import SearchSpace
+from tune_core.space.parsing import TYPES
 
 GOOD = {
     "act": {"_type": "choice", "_value": ["relu", "tanh"]},
@@ -241,3 +245,53 @@ def test_parse_and_check_need_no_numpy() -> None:
         "assert 'numpy' not in sys.modules, 'numpy was imported'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=3)
+    | st.sampled_from([*TYPES, "_name"])
+)
+keys = (
+    st.sampled_from(["_type", "_value", "_name", "candidates", "n_chosen", "x", "", "\0"])
+    | st.integers()
+    | st.none()
+)
+anything = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4),
+    max_leaves=12,
+)
+almost = st.dictionaries(
+    st.sampled_from("xyz"),
+    st.fixed_dictionaries(
+        {"_type": st.sampled_from(TYPES), "_value": anything | st.lists(st.floats() | st.integers())}
+    ),
+)
+
+
+def refusal(call: Callable[[Any], Any], given: Any) -> SearchSpaceError | None:
+    try:
+        call(given)
+    except SearchSpaceError as err:
+        return err
+    return None
+
+
+@settings(max_examples=300, deadline=None)
+@given(raw=anything | almost, parameters=anything)
+def test_nothing_but_search_space_errors_come_out(raw: Any, parameters: Any) -> None:
+    refused = refusal(SearchSpace.parse, raw)
+    if refused is not None:
+        assert refused.problems
+        assert all(line.isprintable() for line in str(refused).splitlines())
+        return
+    space = SearchSpace.parse(raw)
+    space.check(space.from_unit_cube([0.5] * space.dimensions))
+    for use in (space.check, space.key, lambda given: space.encode([given])):
+        refused = refusal(use, parameters)
+        assert refused is None or refused.problems
+    assert space.contains(parameters) is (refusal(space.check, parameters) is None)
