@@ -20,6 +20,9 @@ from tune.host import End, Identity, Launch, Listener, Problem, Record, Runtime
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
 
+GO_ON = "until [ -e $DIR/go-on ]; do sleep 0.02; done; "
+
+
 class Host(Listener):
     """A runtime, and all that it told."""
 
@@ -226,10 +229,9 @@ def kill_marked(mark: str) -> None:
 
 def test_manager_killed_and_trials_adopted(tmp_path: Path) -> None:
     report = """echo '{"type":"intermediate","value":1}' >> $TUNE_CHANNEL_FILE; """
-    wait = "until [ -e $DIR/go-on ]; do sleep 0.02; done; "
     commands = {
-        "running": report + wait + report + "exit 3",
-        "ended": report + wait + report + "exit 4",
+        "running": report + GO_ON + report + "exit 3",
+        "ended": report + GO_ON + report + "exit 4",
         "silenced": report + "sleep 60",
     }
     script = f"""
@@ -366,18 +368,19 @@ def test_garbage_in_the_channel_is_told_a_few_times(host: Host) -> None:
     assert [problem.line for problem in host.problems] == list(range(10))
 
 
-@pytest.mark.parametrize("talk_s", [0, 1])
-def test_talkative_trial_keeps_head_and_tail(tmp_path: Path, talk_s: int) -> None:
+@pytest.mark.parametrize("waits", [False, True])
+def test_talkative_trial_keeps_head_and_tail(tmp_path: Path, waits: bool) -> None:
     limit = 1 << 20
     host = Host(tmp_path, output_limit=limit)
     lines = 2_000_000
     size = sum(len(f"{number}\n") for number in range(1, lines + 1))  # 15 MB
-    host.start("a", f"seq {lines}; sleep {talk_s}; echo last")
+    host.start("a", f"seq {lines}; {GO_ON if waits else ''} echo last")
     path = tmp_path / "a" / "stdout"
-    if talk_s:  # the disk space goes while it still runs
+    if waits:  # the disk space goes while it still runs
         host.until(lambda: path.stat().st_size == size)
         host.runtime._tick()
         assert path.stat().st_blocks * 512 <= limit
+        (tmp_path / "a" / "go-on").touch()
     assert host.end("a") == End(0)
     text = path.read_text()
     head, _, tail = text.partition("\n[tune: ")
@@ -397,9 +400,10 @@ def test_without_inotify_and_pidfds_the_timer_looks(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("tune.host.syscalls.Inotify.__init__", refuse)
     monkeypatch.setattr("tune.host.syscalls.pidfd_open", lambda pid: None)
     host = Host(tmp_path)
-    host.start("a", 'echo \'{"type":"intermediate","value":1}\' >> $TUNE_CHANNEL_FILE; sleep 0.5; exit 3')
+    host.start("a", 'echo \'{"type":"intermediate","value":1}\' >> $TUNE_CHANNEL_FILE; ' + GO_ON + "exit 3")
     host.until(lambda: host.received)
     assert "a" not in host.ends
+    (tmp_path / "a" / "go-on").touch()
     assert host.end("a") == End(3)
     host.start("b", "setsid sleep 60 & sleep 60")
     host.runtime.kill("b", 0)
@@ -425,7 +429,9 @@ def test_trials_leave_no_descriptor_and_no_zombie(host: Host) -> None:
 )
 def test_trial_that_spoils_its_channel_still_ends(host: Host, vandalism: str) -> None:
     report = 'echo \'{"type":"intermediate","value":1}\' >> $TUNE_CHANNEL_FILE; '
-    host.start("a", f"{report} sleep 0.1; {vandalism} $TUNE_CHANNEL_FILE; exit 3")
+    host.start("a", f"{report} {GO_ON} {vandalism} $TUNE_CHANNEL_FILE; exit 3")
+    host.until(lambda: host.received)
+    (host.directory / "a" / "go-on").touch()
     assert host.end("a") == End(3)
     assert len(host.received["a"]) == 1
 

@@ -332,10 +332,12 @@ class Runtime:
                 self._end_processes(trial, left, now)
 
     def _above_pid(self, now: float, trials: Any) -> int:
-        lowest = min(trial.identity.pid for trial in trials)
+        """The pid after which all processes of these trials must have come, or 0."""
+        pids = [trial.identity.pid for trial in trials]
         last = processes.last_pid()
         young = all(now - trial.born < _YOUNG_S for trial in trials)
-        return lowest if young and last is not None and last >= lowest else 0
+        # A trial whose pid is above the last one began before the pids came round.
+        return min(pids) if young and last is not None and last >= max(pids) else 0
 
     def _end_processes(self, trial: _Trial, left: list[Process], now: float) -> None:
         if trial.kill_at is None:
