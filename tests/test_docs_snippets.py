@@ -28,6 +28,7 @@ PAGES = [
     *sorted(ROOT.glob("docs/reference/*.md")),
     *sorted(ROOT.glob("*/README.md")),
     *sorted(ROOT.glob("plugins/*/README.md")),
+    *sorted(ROOT.glob("examples/*/README.md")),
 ]
 FILE_NAME = re.compile(r"# ([\w./-]+\.(?:py|yml|toml))\n")
 Tune = Callable[..., subprocess.CompletedProcess[str]]
