@@ -177,6 +177,20 @@ def test_experiment_without_success_fails(project: Path, tune: Tune) -> None:
     assert "Traceback" not in failed.stderr
 
 
+@pytest.mark.parametrize("command", ["run", "create"])
+def test_managers_log_holds_what_the_configuration_asks_for(command: str, project: Path, tune: Tune) -> None:
+    for setting, levels in (
+        ("logLevel: info", {"INFO"}),
+        ("logLevel: error", set()),
+        ("logLevel: error\ndebug: true", {"DEBUG", "INFO"}),
+    ):
+        (project / "config.yml").write_text(f"{CONFIG}\n{setting}\n")
+        tune(command, "config.yml")
+        until(lambda: tune("experiment", "status").stdout == "DONE\n")
+        lines = tune("log", "manager").stdout.splitlines()
+        assert {line.split()[2] for line in lines} == levels
+
+
 def test_second_manager_is_refused(slow: str, tune: Tune) -> None:
     assert "is already managed by process" in tune("resume", slow, status=4).stderr
 

@@ -349,6 +349,24 @@ def test_experiments_are_found_by_start_of_id_and_elsewhere(
     assert {folder.id for folder in list_experiments()} == {"apple1", "apple2"}
 
 
+def test_experiments_are_listed_by_creation_whatever_was_written_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNE_HOME", str(tmp_path / "home"))
+    folders = [create_experiment(None, name) for name in ("middle", "older", "newest")]
+    for folder, age_s in zip(folders, (20, 30, 10), strict=True):
+        os.utime(folder.created, (0, 1e9 - age_s))
+        schema.open_writer(folder.record).close()
+
+    async def work(writer: Writer) -> None:
+        await writer.append(proposed(0))
+
+    write(folders[1], work)
+    folders[1].doorbell.write_text("x")
+    assert [folder.id for folder in list_experiments()] == ["newest", "middle", "older"]
+    assert find_experiment().id == "newest"
+
+
 @pytest.mark.parametrize("name", ["", "a b", "../evil", "x" * 33, "ü"])
 def test_odd_experiment_ids_are_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_HOME", str(tmp_path))

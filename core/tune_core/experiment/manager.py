@@ -22,6 +22,7 @@ from tune_core.store.commands import open_commands
 from tune_core.store.directory import ExperimentDirectory
 from tune_core.store.events import Answer, Event, write_rows
 from tune_core.store.lock import ManagerLock, manager_identity
+from tune_core.store.reader import Record
 from tune_core.store.schema import open_reader, open_writer
 from tune_core.store.writer import Writer
 from tune_core.version import __version__
@@ -167,13 +168,27 @@ def _refuse_leftovers(directory: ExperimentDirectory, writer: Writer) -> None:
         connection.close()
 
 
-def log_to_folder(directory: ExperimentDirectory, level: str = "INFO") -> logging.Handler:
-    """Send the log of this process to `log/manager.log`, ten files of 10 MiB at most."""
+def log_to_folder(directory: ExperimentDirectory) -> logging.Handler:
+    """Send the log of this process to `log/manager.log`, ten files of 10 MiB at most.
+
+    It holds what is of `logLevel` in the experiment's configuration, or above.
+    """
     path = directory.log / "manager.log"
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     handler = logging.handlers.RotatingFileHandler(path, maxBytes=10 * 2**20, backupCount=9, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
-    root.setLevel(level)
+    root.setLevel(_log_level(directory))
     return handler
+
+
+_LOG_LEVELS = {"trace": 1, "fatal": logging.CRITICAL}
+
+
+def _log_level(directory: ExperimentDirectory) -> int:
+    with Record(directory) as record:
+        config = record.state().get("config") or {}
+    name = "debug" if config.get("debug") else config.get("logLevel", "info")
+    known = logging.getLevelNamesMapping()
+    return _LOG_LEVELS.get(name) or known[name.upper()]

@@ -42,6 +42,7 @@ class ExperimentDirectory:
         self.record = path / "experiment.sqlite"
         self.lock = path / "lock"
         self.doorbell = path / "doorbell"
+        self.created = path / "created"  # empty and never touched again; its time says when
         self.log = path / "log"
         self.trials = path / "trials"
 
@@ -90,6 +91,7 @@ def create_experiment(parent: Path | None = None, experiment_id: str | None = No
         path.chmod(0o700)
         for folder in (directory.log, directory.trials):
             folder.mkdir(mode=0o700)
+        directory.created.touch(mode=0o600)
         directory.doorbell.touch(mode=0o600)
         link = home / path.name
         if parent.resolve() != home.resolve() and not link.exists():
@@ -109,9 +111,10 @@ def list_experiments() -> Iterator[ExperimentDirectory]:
     """All experiments of this user on this machine, newest first."""
     found = []
     for path in _entries(experiments_home()):
-        record = path / "experiment.sqlite"
+        directory = ExperimentDirectory(path)
         try:
-            found.append((record.stat().st_ctime, path))
+            written = directory.record.stat().st_mtime_ns
+            found.append((_modified(directory.created) or written, path))
         except OSError:
             continue  # a link whose target is gone, or a folder that is no experiment
     for _, path in sorted(found, reverse=True):
@@ -155,6 +158,14 @@ def delete_experiment(directory: ExperimentDirectory) -> None:
     link = experiments_home() / directory.id
     if link.is_symlink():
         link.unlink()
+
+
+def _modified(path: Path) -> int:
+    """Nanoseconds since the epoch; 0 if it is not there."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _entries(folder: Path) -> list[Path]:
