@@ -57,11 +57,23 @@ def test_gpu_of_another_program_is_left_alone_unless_allowed() -> None:
     assert placement(gpus, use_active_gpu=True).place(A, 2) == (0, 1)
 
 
+def test_machine_is_looked_at_once_for_many_trials() -> None:
+    looks = []
+    machine = Placement(LocalConfig(), lambda: looks.append(1) or [Gpu(0)])
+    for number in range(100):
+        machine.place(AttemptKey(str(number), 0), 1)
+    assert len(looks) == 1
+    machine.look_again()
+    machine.place(A, 1)
+    assert len(looks) == 2
+
+
 def test_own_trials_processes_are_no_other_program() -> None:
     gpus = [Gpu(0)]
     machine = Placement(LocalConfig(max_trial_number_per_gpu=2), lambda: gpus)
     assert machine.place(A, 1) == (0,)
     gpus[0] = Gpu(0, pids=(4242,))  # the trial has begun to compute
+    machine.look_again()
     assert machine.place(B, 1) == (0,)
 
 

@@ -29,7 +29,12 @@ class Placement:
     def __init__(self, config: LocalConfig, inventory: Callable[[], Sequence[Gpu]]) -> None:
         self._config = config
         self._inventory = inventory
+        self._seen: Sequence[Gpu] | None = None
         self._held: dict[AttemptKey, tuple[int, ...]] = {}
+
+    def look_again(self) -> None:
+        """Ask for the inventory anew when it is needed next: other programs come and go."""
+        self._seen = None
 
     def check(self, number: int | None) -> None:
         """Whether a trial can ever have `number` GPUs here.
@@ -38,7 +43,7 @@ class Placement:
             TrainingServiceError: It cannot; says why.
         """
         if number:
-            self._allowed(self._inventory(), number)
+            self._allowed(number)
 
     def place(self, key: AttemptKey, number: int | None) -> Sequence[int] | str:
         """Give `key` its GPUs: their indices, or why it must wait.
@@ -48,7 +53,7 @@ class Placement:
         """
         if not number:
             return ()
-        gpus = self._allowed(self._inventory(), number)
+        gpus = self._allowed(number)
         obstacles = {gpu.index: self._obstacle(gpu) for gpu in gpus}
         free = [gpu.index for gpu in gpus if not obstacles[gpu.index]]
         if len(free) < number:
@@ -71,7 +76,10 @@ class Placement:
         """`key` is over; whether it held any."""
         return self._held.pop(key, None) is not None
 
-    def _allowed(self, gpus: Sequence[Gpu], number: int) -> Sequence[Gpu]:
+    def _allowed(self, number: int) -> Sequence[Gpu]:
+        if self._seen is None:
+            self._seen = self._inventory()
+        gpus = self._seen
         indices = self._config.gpu_indices
         missing = sorted(set(indices or ()) - {gpu.index for gpu in gpus})
         if missing:

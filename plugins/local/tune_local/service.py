@@ -59,7 +59,7 @@ class LocalService(TrainingService, Listener):
         self._placement = Placement(config, lambda: visible_gpus(list_gpus(), self._environment))
         self._warm: WarmStarts | None = None
         self._attempts: dict[AttemptKey, Attempt] = {}
-        self._waiting: dict[AttemptKey, None] = {}  # in the order of submission
+        self._waiting: dict[AttemptKey, str] = {}  # and why; in the order of submission
         self._forking: dict[AttemptKey, Launch] = {}  # asked for, not there yet
         self._gates: set[asyncio.Task[None]] = set()
         self._deliveries: set[asyncio.Task[None]] = set()
@@ -91,7 +91,7 @@ class LocalService(TrainingService, Listener):
             return
         self._placement.check(attempt.gpu_number)
         self._attempts[attempt.key] = attempt
-        self._waiting[attempt.key] = None
+        self._waiting[attempt.key] = ""
         self._start_waiting()
 
     async def adopt(self, attempt: Attempt, identity: Mapping[str, Any], last_sequence: int) -> None:
@@ -130,13 +130,14 @@ class LocalService(TrainingService, Listener):
         """Start whatever can start now, and tell the rest why they wait."""
         if self._retry is not None:
             self._retry.cancel()
+        self._placement.look_again()
         shortage = ""
         for key in list(self._waiting):
             attempt = self._attempts[key]
             try:
                 gpus = shortage or self._placement.place(key, attempt.gpu_number)
                 if isinstance(gpus, str):
-                    self._events.waiting(key, gpus)
+                    self._wait(key, gpus)
                 else:
                     self._start(attempt, gpus)
             except TrainingServiceError as error:
@@ -144,13 +145,18 @@ class LocalService(TrainingService, Listener):
             except OSError as error:  # the machine is short of something: nothing is lost by waiting
                 self._placement.release(key)
                 shortage = f"trials cannot be started: {error}"
-                self._events.waiting(key, shortage)
+                self._wait(key, shortage)
         if shortage or self._short:
             self._events.trouble(shortage)
             self._short = bool(shortage)
         # Other programs' use of GPUs, and of the disk, changes without telling.
         self._retry = self._loop.call_later(_RETRY_S, self._start_waiting) if self._waiting else None
         self._schedule()
+
+    def _wait(self, key: AttemptKey, reason: str) -> None:
+        if self._waiting[key] != reason:
+            self._waiting[key] = reason
+            self._events.waiting(key, reason)
 
     def _start(self, attempt: Attempt, gpus: Sequence[int]) -> None:
         """Bring an attempt to its gate; it runs once the kernel has recorded its identity."""
@@ -180,7 +186,7 @@ class LocalService(TrainingService, Listener):
         """A warm start will not be answered."""
         if self._forking.pop(key, None) is not None:
             self._placement.release(key)
-            self._waiting[key] = None
+            self._waiting[key] = ""
             self._start_waiting()
 
     def _at_gate(self, key: AttemptKey, launch: Launch, identity: Identity) -> None:
