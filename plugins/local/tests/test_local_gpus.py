@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from tune_local.config import LocalConfig
-from tune_local.gpus import Gpu, visible_gpus
+from tune_local.gpus import Gpu, list_gpus, visible_gpus
 from tune_local.placement import Placement
 
 from tune_core import AttemptKey, ConfigError, TrainingServiceError
@@ -108,6 +110,50 @@ def test_managers_own_restriction_is_kept(restriction: str | None, indices: list
     gpus = [Gpu(number, uuid=f"GPU-{letter}1234") for number, letter in enumerate("abc")]
     environment = {} if restriction is None else {"CUDA_VISIBLE_DEVICES": restriction}
     assert [gpu.index for gpu in visible_gpus(gpus, environment)] == indices
+
+
+def fake_driver(*pids: tuple[int, ...] | None) -> ModuleType:
+    """Something like the module of nvidia-ml-py: per GPU the processes on it, None if it will not say."""
+    driver = ModuleType("pynvml")
+
+    class NVMLError(Exception):
+        pass
+
+    def processes(index: int) -> list[SimpleNamespace]:
+        found = pids[index]
+        if found is None:
+            raise NVMLError("Not Supported")
+        return [SimpleNamespace(pid=pid) for pid in found]
+
+    vars(driver).update(
+        NVMLError=NVMLError,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetCount=lambda: len(pids),
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetUUID=lambda index: f"GPU-{index}",
+        nvmlDeviceGetComputeRunningProcesses=processes,
+    )
+    return driver
+
+
+def test_driver_is_asked_for_gpus_and_who_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", fake_driver((), (7, 3), None))
+    assert list_gpus() == [Gpu(0, (), "GPU-0"), Gpu(1, (3, 7), "GPU-1"), Gpu(2, (), "GPU-2")]
+
+
+def test_machine_without_driver_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = fake_driver()
+
+    def refuse() -> None:
+        raise driver.NVMLError("NVML Shared Library Not Found")
+
+    monkeypatch.setattr(driver, "nvmlInit", refuse, raising=False)
+    monkeypatch.setitem(sys.modules, "pynvml", driver)
+    with pytest.raises(TrainingServiceError, match="no GPU can be seen: NVML Shared Library Not Found"):
+        list_gpus()
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    with pytest.raises(TrainingServiceError, match=r"pip install 'tune-local\[gpu\]'"):
+        list_gpus()
 
 
 def test_adopted_trials_hold_their_gpus() -> None:

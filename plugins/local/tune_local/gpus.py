@@ -58,5 +58,8 @@ def _is_named(gpu: Gpu, name: str) -> bool:
 def _gpu(pynvml: Any, index: int) -> Gpu:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     uuid = pynvml.nvmlDeviceGetUUID(handle)
-    processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    try:
+        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    except pynvml.NVMLError:  # not told in some containers, and for divided GPUs
+        processes = []
     return Gpu(index, tuple(sorted(process.pid for process in processes)), str(uuid))
