@@ -49,23 +49,32 @@ def duration(experiment: str | None, value: str) -> None:
 @experiment_argument
 @click.option("--filename", "-f", type=click.Path(path_type=Path), required=True, help="A JSON or YAML file.")
 def searchspace(experiment: str | None, filename: Path) -> None:
-    """Search another space from now on. The experiment must be running."""
+    """Search another space from now on, if the algorithm can."""
     from tune_core.config.document import read_document
     from tune_core.config.problems import Problem, error_of
     from tune_core.errors import SearchSpaceError
+    from tune_core.experiment.offline import change_search_space
     from tune_core.space import SearchSpace
     from tune_core.store.commands import request
     from tune_core.store.directory import find_experiment
+    from tune_core.store.lock import ManagerLock
 
     document = read_document(filename)
     try:
-        SearchSpace.parse(document.value)
+        space = SearchSpace.parse(document.value)
     except SearchSpaceError as err:
         found = [Problem(each.keys, each.message, document.place(each.keys)) for each in err.problems]
         raise error_of(found or [Problem((), str(err), document.place(()))], str(filename)) from None
     directory = find_experiment(experiment)
-    request(directory, "space", search_space=document.value)
-    print(f"experiment {directory.id} searches the space in {filename} from now on")
+    if ManagerLock.is_held(directory.lock):
+        request(directory, "space", search_space=document.value)
+        print(f"experiment {directory.id} searches the space in {filename} from now on")
+    else:
+        change_search_space(directory, space)
+        print(
+            f"experiment {directory.id} will search the space in {filename}; "
+            f"it is not running: tune resume {directory.id}"
+        )
 
 
 def _change(experiment: str | None, **limits: Any) -> None:

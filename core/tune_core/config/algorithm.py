@@ -14,9 +14,10 @@ from tune_core.config.checking import closed, problems_of
 from tune_core.config.model import AlgorithmConfig
 from tune_core.config.problems import Problem, did_you_mean, error_of
 from tune_core.config.usercode import user_class
-from tune_core.errors import ConfigError, PluginError
+from tune_core.errors import ConfigError, PluginError, SearchSpaceError
 from tune_core.hookspecs import Driver
 from tune_core.plugins import missing_methods, plugins
+from tune_core.space import SearchSpace
 
 __all__ = ["MODES", "Choice", "arguments_model", "checked_arguments", "choose", "instantiate"]
 
@@ -52,6 +53,21 @@ class Choice:
     @property
     def name(self) -> str:
         return self.driver.name if self.driver else self.cls.__name__
+
+    def check_space(self, space: SearchSpace) -> None:
+        """Refuse what the driver says it does not take.
+
+        Raises:
+            SearchSpaceError: The space holds a type, or a nesting, that is beyond the algorithm.
+        """
+        if self.driver is None:
+            return
+        accepts = self.driver.accepts
+        strange = {leaf.domain.type for leaf in space.leaves} - (accepts or frozenset())
+        if accepts is not None and strange:
+            raise SearchSpaceError(f"{self.name} does not take {', '.join(sorted(strange))}")
+        if space.is_nested and not self.driver.nested:
+            raise SearchSpaceError(f"{self.name} does not take nested choices")
 
     def make(self) -> Any:
         """A new instance.

@@ -149,12 +149,7 @@ def _try(choice: Choice, space: SearchSpace | None, seed: int | None) -> None:
     algorithm = choice.make()
     if space is None:
         return
-    if choice.driver is not None:
-        strange = {leaf.domain.type for leaf in space.leaves} - (choice.driver.accepts or frozenset())
-        if choice.driver.accepts is not None and strange:
-            raise SearchSpaceError(f"{choice.name} does not take {', '.join(sorted(strange))}")
-        if space.is_nested and not choice.driver.nested:
-            raise SearchSpaceError(f"{choice.name} does not take nested choices")
+    choice.check_space(space)
     algorithm.set_seed(seed or 0)
     try:
         algorithm.update_search_space(space)

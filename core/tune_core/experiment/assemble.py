@@ -36,6 +36,7 @@ def assemble(config: ExperimentConfig) -> Parts:
         settings=_settings(config, algorithm),
         search_space=SearchSpace.parse(config.search_space),
         advisor=_advisor(algorithm, assessor),
+        check_space=algorithm.check_space,
         service=service(config.training_service.config),
         notify=plugins().notify if _observed() else None,
         algorithm_gpus="" if gpus is None else ",".join(map(str, gpus)),

@@ -58,6 +58,7 @@ class Engine:
         advisor: Seeded, and with its calls replayed if the experiment goes on.
         restored: What the record said; for a new experiment that is next to nothing.
         notify: Calls observers: hook name, then its arguments. Never raises. None: there are none.
+        check_space: Raises SearchSpaceError for what the algorithm does not take.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Engine:
         restored: Restored,
         lock: ManagerLock,
         notify: Notify | None = None,
+        check_space: Callable[[SearchSpace], None] = lambda _: None,
     ) -> None:
         self.directory = directory
         self.settings = settings
@@ -82,6 +84,7 @@ class Engine:
         self.reason = ""
         self._lock = lock
         self._notify = notify
+        self._check_space = check_space
         self._restored = restored
         self._live = dict(restored.live)  # by sequence: not over, or its end is not recorded yet
         self._held = {key: trial for key, trial in self._live.items() if not trial.submitted}
@@ -171,6 +174,7 @@ class Engine:
         Raises:
             SearchSpaceError: The algorithm cannot take it; nothing has changed.
         """
+        self._check_space(space)
         async with self._numbering:
             await self._advice.call(self._advice.advisor.update_search_space, space)
             event = Event("space", {"search_space": space.raw})

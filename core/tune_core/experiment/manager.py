@@ -39,6 +39,8 @@ class Parts:
     Attributes:
         search_space: The one it was created with.
         advisor: New, without a seed or a search space yet.
+        check_space: Raises SearchSpaceError for a later search space that the advisor does not take,
+            beyond what it refuses by itself.
         algorithm_gpus: CUDA_VISIBLE_DEVICES for the algorithm: none unless asked for, so that it
             takes no memory from the trials'. None leaves the variable alone.
     """
@@ -49,6 +51,7 @@ class Parts:
     service: TrainingService
     notify: Notify | None = None
     algorithm_gpus: str | None = ""
+    check_space: Callable[[SearchSpace], None] = lambda _: None
 
 
 def create_record(directory: ExperimentDirectory, parts: Parts, config: dict[str, Any] | None) -> None:
@@ -141,7 +144,16 @@ async def _prepare(directory: ExperimentDirectory, parts: Parts, writer: Writer,
         connection.close()
     space = SearchSpace.parse(restored.state["search_space"])
     return Engine(
-        directory, settings, space, parts.advisor, parts.service, writer, restored, lock, parts.notify
+        directory,
+        settings,
+        space,
+        parts.advisor,
+        parts.service,
+        writer,
+        restored,
+        lock,
+        parts.notify,
+        parts.check_space,
     )
 
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
+from tune_core.errors import AlgorithmError, TuneError
+from tune_core.experiment.assemble import reopen
+from tune_core.experiment.replay import replay, restore
 from tune_core.experiment.requests import check_limits
 from tune_core.experiment.settings import Limits
+from tune_core.space import SearchSpace
 from tune_core.store.directory import ExperimentDirectory
 from tune_core.store.events import Event
 from tune_core.store.lock import ManagerLock
 from tune_core.store.reader import Record
+from tune_core.store.schema import open_reader
 from tune_core.store.writer import Writer
 
-__all__ = ["change_limits"]
+__all__ = ["change_limits", "change_search_space"]
 
 
 def change_limits(directory: ExperimentDirectory, changes: dict[str, Any]) -> Limits:
@@ -24,14 +31,56 @@ def change_limits(directory: ExperimentDirectory, changes: dict[str, Any]) -> Li
         ExperimentBusyError: A manager has the experiment; ask it by `request`.
         TuneError: A value that no limit can have.
     """
-    lock = ManagerLock(directory.lock, patience_s=0)
-    try:
+    with _held(directory):
         with Record(directory) as record:
             limits = check_limits(Limits(**record.state()["limits"]), changes)
         asyncio.run(_append(directory, Event("limits", {"limits": asdict(limits)})))
+    return limits
+
+
+def change_search_space(directory: ExperimentDirectory, space: SearchSpace) -> None:
+    """Record another search space, which is searched from the next resume.
+
+    The algorithm is rebuilt as a resume would, and asked: one that refused the space then could not
+    be resumed at all.
+
+    Raises:
+        ExperimentBusyError: A manager has the experiment; ask it by `request`.
+        SearchSpaceError: The algorithm cannot take the space.
+        AlgorithmError: It fails on it.
+    """
+    with _held(directory):
+        _ask_algorithm(directory, space)
+        asyncio.run(_append(directory, Event("space", {"search_space": space.raw})))
+
+
+def _ask_algorithm(directory: ExperimentDirectory, space: SearchSpace) -> None:
+    parts = reopen(directory)
+    parts.check_space(space)
+    connection = open_reader(directory.record)
+    try:
+        restored = restore(connection)
+        parts.advisor.set_seed(int(restored.state["seed"]))
+        parts.advisor.update_search_space(parts.search_space)
+        replay(connection, parts.advisor, restored, parts.settings.mode)
+        parts.advisor.update_search_space(space)
+    except TuneError:
+        raise
+    except Exception as err:
+        name = type(getattr(parts.advisor, "tuner", parts.advisor)).__name__
+        raise AlgorithmError(f"{name} fails on this search space: {type(err).__name__}: {err}") from err
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _held(directory: ExperimentDirectory) -> Iterator[None]:
+    """As its manager, for a moment."""
+    lock = ManagerLock(directory.lock, patience_s=0)
+    try:
+        yield
     finally:
         lock.release()
-    return limits
 
 
 async def _append(directory: ExperimentDirectory, event: Event) -> None:
