@@ -175,6 +175,15 @@ def test_unknown_command_is_said_so(tmp_path: Path) -> None:
     assert "no-such-command" in ending.reason
 
 
+def test_trial_without_the_sdk_is_told_where_to_install_it(tmp_path: Path) -> None:
+    ending, _, _ = run(tmp_path, f"cd /tmp && {PYTHON} -S -c 'import tune'")
+    first, *_, error, hint = ending.reason.splitlines()
+    assert first == "exit status 1; last lines of stderr:"
+    assert error == "ModuleNotFoundError: No module named 'tune'"
+    assert hint.startswith(f"hint: {sys.executable} lacks the package that trials import.")
+    assert f"{sys.executable} -m pip install tune-sdk" in hint
+
+
 def test_missing_code_directory_is_said_so(tmp_path: Path) -> None:
     ending, _, _ = run(tmp_path, "true", code_directory=tmp_path / "gone")
     assert ending == Ending(None, reason=f"the code directory {tmp_path / 'gone'} does not exist")
@@ -244,7 +253,7 @@ def test_cancel_ends_the_whole_tree(tmp_path: Path) -> None:
             await service.cancel(one.key)
             await service.cancel(one.key)
             await service.cancel(AttemptKey("unknown", 0))
-            assert (await recorder.end(one.key)).exit_status == 128 + 15
+            assert await recorder.end(one.key) == Ending(128 + 15)
             assert not is_alive(int(pid_file.read_text()))
 
     asyncio.run(scenario())

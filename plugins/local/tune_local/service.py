@@ -29,6 +29,7 @@ from tune_core import (
     TrainingService,
     TrainingServiceError,
 )
+from tune_core.services.hints import hint_on, python_of
 from tune_local.config import LocalConfig
 from tune_local.gpus import list_gpus, visible_gpus
 from tune_local.placement import Placement
@@ -61,6 +62,7 @@ class LocalService(TrainingService, Listener):
         self._attempts: dict[AttemptKey, Attempt] = {}
         self._waiting: dict[AttemptKey, str] = {}  # and why; in the order of submission
         self._forking: dict[AttemptKey, Launch] = {}  # asked for, not there yet
+        self._cancelled: set[AttemptKey] = set()
         self._gates: set[asyncio.Task[None]] = set()
         self._deliveries: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -107,6 +109,7 @@ class LocalService(TrainingService, Listener):
         if key in self._waiting or key in self._forking:  # a fork finds its gate closed when it comes
             self._finish(key, Ending(None, reason="cancelled before it started"))
         elif key in self._attempts:
+            self._cancelled.add(key)
             self._runtime.kill(key, self._config.kill_grace)
             self._schedule()
 
@@ -243,7 +246,10 @@ class LocalService(TrainingService, Listener):
         )
 
     def ended(self, key: Any, end: End) -> None:
-        reason = end.reason or self._reason(self._attempts[key], end.exit_status)
+        reason = end.reason
+        if not reason and key not in self._cancelled:  # what a killed trial last said explains nothing
+            reason = self._reason(self._attempts[key], end.exit_status)
+        self._cancelled.discard(key)
         self._finish(key, Ending(end.exit_status, end.lost, reason))
         self._start_waiting()
 
@@ -252,7 +258,10 @@ class LocalService(TrainingService, Listener):
             return ""
         meaning = {126: ": command not executable", 127: ": command not found"}.get(status or 0, "")
         tail = last_lines(str(attempt.directory / "stderr"), _STDERR_LINES, _STDERR_BYTES)
-        return f"exit status {status}{meaning}" + (f"; last lines of stderr:\n{tail}" if tail else "")
+        if not tail:
+            return f"exit status {status}{meaning}"
+        hint = hint_on(tail, python_of(attempt.command, {**self._environment, **attempt.environment}))
+        return f"exit status {status}{meaning}; last lines of stderr:\n{tail}" + (f"\n{hint}" if hint else "")
 
     def _finish(self, key: AttemptKey, ending: Ending) -> None:
         self._waiting.pop(key, None)

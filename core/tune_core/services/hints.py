@@ -1,0 +1,66 @@
+"""What a failed trial's last words usually mean, and what to do about it.
+
+For training services: the end of standard error in, a sentence for a person out. Which Python ran
+the trial is known only where its command was started.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Mapping
+from pathlib import PurePath
+
+__all__ = ["hint_on", "python_of"]
+
+_NO_SDK = """\
+{python} lacks the package that trials import. Install it there: {pip} install tune-sdk; \
+or activate the environment that has it before `tune run`"""
+_HIDDEN = """\
+a module that is not tune-sdk's hides it from {python}: a file tune.py beside the script, or another \
+package. This shows which: {word} -c 'import tune; print(tune.__file__)'"""
+_MISSING = """\
+{python} ran the trial. Install what is missing there, or activate the environment that has it before \
+`tune run`"""
+
+_NOT_FOUND = r"(?:ModuleNotFoundError|ImportError): No module named "
+
+# Matched against the last line of standard error; the first that fits counts.
+_HINTS = (
+    (_NOT_FOUND + r"'?tune\b.*", _NO_SDK),
+    (r"(?:AttributeError: .*module|ImportError: cannot import name .* from) '?tune\b.*", _HIDDEN),
+    (_NOT_FOUND + r"'?[\w.]+'?.*", _MISSING),
+)
+
+
+def hint_on(words: str, python: str = "") -> str:
+    """What to do about a trial whose standard error ended in `words`; empty when nobody knows.
+
+    Args:
+        python: The program that ran it, from `python_of`; empty if that is not known.
+    """
+    last = words.rstrip().rpartition("\n")[2].strip()
+    for pattern, hint in _HINTS:
+        if re.fullmatch(pattern, last):
+            word = shlex.quote(python) if python else "python"
+            return "hint: " + hint.format(
+                python=python or "the trial's Python",
+                word=word,
+                pip=f"{word} -m pip" if python else "pip",
+            )
+    return ""
+
+
+def python_of(command: str, environ: Mapping[str, str]) -> str:
+    """The first Python that a shell would find for `command`; empty if it names none."""
+    try:
+        words = shlex.split(command, comments=False)
+    except ValueError:
+        return ""
+    for word in words:
+        path = PurePath(word)
+        if re.fullmatch(r"python[\d.]*", path.name):
+            is_relative = len(path.parts) > 1 and not path.is_absolute()  # to a folder that is not ours
+            return "" if is_relative else shutil.which(word, path=environ.get("PATH")) or ""
+    return ""
