@@ -59,7 +59,7 @@ def thin(numbers: Indices, weights: Floats, most: int, rng: np.random.Generator)
     """At most `most` of `numbers`: the newest half, and a sample of the older ones that stands for all
     of them, with its weights scaled up to theirs.
 
-    The density of the bad results hardly gains from more, and the time of an ask stops growing.
+    It bounds the time of an ask, and a broad density needs fewer kernels than a sharp one.
     """
     if len(numbers) <= most:
         return numbers, weights

@@ -27,10 +27,9 @@ from tune_tpe.split import count_good, forgetting_weights, improvement_weights, 
 
 __all__ = ["TPETuner"]
 
-MOST_OTHERS = 200  # kernels of g: more cost time and change nothing that could be measured
+MOST_OTHERS = 200  # kernels of g: from here on the time of an ask stops growing
 MOST_OTHERS_ALONE = 500  # the same for NNI's formula, which is exact up to this number
-FLIP = 0.2  # probability that a categorical kernel of l draws anew; in g it fades with more results
-MUTANTS = 0.25  # share of candidates that keep most parameters of one good configuration
+FLIP = 0.3  # probability that a categorical kernel of l draws anew; in g it fades with more results
 
 
 class _Evidence:
@@ -158,13 +157,10 @@ class TPETuner(Tuner):
             rows = group.rows(units, active)
             if not len(rows):
                 continue
-            l_x, parents = self._joint(
-                group, evidence.good, evidence.good_active, evidence.good_weights, FLIP
-            )
-            g_x, _ = self._joint(group, evidence.others, evidence.others_active, evidence.other_weights, None)
-            points = _mutate(rng, l_x.sample(rng, len(rows)), parents)
+            l_x = self._joint(group, evidence.good, evidence.good_active, evidence.good_weights, FLIP)
+            g_x = self._joint(group, evidence.others, evidence.others_active, evidence.other_weights, None)
             where = np.ix_(rows, group.columns)
-            units[where], active[where] = points, True
+            units[where], active[where] = l_x.sample(rng, len(rows)), True
             # Rounded before they are judged: the density of what will run is the one that counts.
             points = self._space.snap(units)[where]
             units[where] = points
@@ -176,11 +172,11 @@ class TPETuner(Tuner):
 
     def _joint(
         self, group: Group, units: Floats, active: Bools, weights: Floats, flip: float | None
-    ) -> tuple[Parzen, Floats]:
-        """The estimator of `group` from the rows in which it is active, and these rows themselves.
+    ) -> Parzen:
+        """The estimator of `group` from the rows in which it is active; `flip` None lets it fade with them.
 
         Bandwidths follow Scott's rule rather than the neighbours' distance: measured over 17 problems,
-        it nearly halves the regret after 100 trials.
+        12 of them real, it lowers the regret after 50 to 200 trials by a third.
         """
         rows = group.rows(units, active)
         n = len(rows)
@@ -191,7 +187,7 @@ class TPETuner(Tuner):
         options = group.counts[group.counts > 0]
         flips = options / (n + options) if flip is None else np.full(len(options), flip)
         prior = self._args.prior_weight * (weights.mean() if n else 1.0)
-        return Parzen(points, np.append(weights, prior), group.counts, bandwidths, flips), points
+        return Parzen(points, np.append(weights, prior), group.counts, bandwidths, flips)
 
     def _propose_alone(self, rng: np.random.Generator) -> Floats:
         """Every parameter by itself, as NNI does it; shape (dimensions,)."""
@@ -224,17 +220,3 @@ class TPETuner(Tuner):
             return Parzen(points, weights, group.counts, np.empty((len(points), 0)), np.zeros(1))
         weights = np.append(weights, self._args.prior_weight)
         return Parzen(points, weights, group.counts, neighbour_bandwidths(points), np.empty(0))
-
-
-def _mutate(rng: np.random.Generator, points: Floats, parents: Floats) -> Floats:
-    """Give the first `MUTANTS` of `points` most coordinates of one of `parents` each.
-
-    Drawn from a mixture, a point moves in all coordinates at once, and in many dimensions hardly ever
-    improves on its kernel. Moving in few of them is what makes simulated annealing strong.
-    """
-    n_mutants = int(len(points) * MUTANTS)
-    if n_mutants and len(parents):
-        chosen = parents[rng.integers(0, len(parents), n_mutants)]
-        move = rng.random(chosen.shape) < max(0.3, 1.5 / chosen.shape[1])
-        points[:n_mutants] = np.where(move, points[:n_mutants], chosen)
-    return points
