@@ -414,14 +414,14 @@ def test_without_inotify_and_pidfds_the_timer_looks(tmp_path: Path, monkeypatch:
 def test_trials_leave_no_descriptor_and_no_zombie(host: Host) -> None:
     host.run("true")
     before = len([*Path("/proc/self/fd").iterdir()])
-    for _ in range(20):
-        host.run("exit 1")
-    host.runtime.spawn("refused", host.launch("refused", "true"))
+    identities = [host.start(str(number), "exit 1") for number in range(20)]
+    identities.append(host.runtime.spawn("refused", host.launch("refused", "true")))
     host.runtime.kill("refused", 0)
-    host.end("refused")
+    host.until(lambda: len(host.ends) == 22)
     assert len([*Path("/proc/self/fd").iterdir()]) == before
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    for identity in identities:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(identity.pid, os.WNOHANG)
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,19 @@ def test_reports_are_lines_of_the_channel_file(tmp_path: Path) -> None:
     assert {(record["tune"], record["trial"], record["attempt"]) for record in records} == {(1, "Xk3Qa", 1)}
 
 
+def test_reports_without_locks_and_fdatasync_as_on_windows(tmp_path: Path) -> None:
+    script = """
+        import os, sys
+        sys.modules["fcntl"] = None
+        del os.fdatasync
+        import tune
+        tune.report_intermediate_result(1)
+        tune.report_final_result(2)
+        """
+    assert run_trial(script, tmp_path, **in_experiment(tmp_path)).stderr == ""
+    assert [record["value"] for record in messages(tmp_path)] == [1, 2]
+
+
 def test_second_final_is_refused_with_a_warning(tmp_path: Path) -> None:
     script = "import tune; tune.report_final_result(1); tune.report_final_result(2); print('went on')"
     result = run_trial(script, tmp_path, **in_experiment(tmp_path))

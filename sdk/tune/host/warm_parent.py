@@ -136,6 +136,7 @@ def become(request: dict[str, Any]) -> None:
     sys.argv[:] = [request["script"]] + request["arguments"]
     if hasattr(sys, "orig_argv"):
         sys.orig_argv[:] = request["command"]
+    importlib.invalidate_caches()  # the user's folder may have changed since it was listed
     # The states that a cold start would draw anew; `random` sees to its own.
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()
