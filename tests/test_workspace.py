@@ -113,6 +113,12 @@ def test_package_is_typed_and_documented(package: Path) -> None:
 
 
 @of(PACKAGES)
+def test_readme_reads_well_on_an_index(package: Path) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", (package / "README.md").read_text())
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+
+
+@of(PACKAGES)
 def test_ours_are_required_by_range(package: Path) -> None:
     for line in metadata(package)["project"]["dependencies"]:
         requirement = Requirement(line)
