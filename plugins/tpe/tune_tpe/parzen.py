@@ -48,8 +48,8 @@ class Parzen:
         self._centres = points[:, self._numeric]  # (n + 1, n_numeric)
         self._bandwidths = np.concatenate([bandwidths, np.ones((1, len(self._numeric)))])
         self._options = self._as_options(points)  # (n + 1, n_categorical); the prior's mean nothing
-        self._low = normal_cdf(-self._centres / self._bandwidths)
-        self._high = normal_cdf((1.0 - self._centres) / self._bandwidths)
+        ends = np.stack([-self._centres, 1.0 - self._centres])
+        self._low, self._high = normal_cdf(ends / self._bandwidths)
 
     def _as_options(self, points: Floats) -> Floats:
         return np.minimum(np.floor(points[:, self._categorical] * self._counts), self._counts - 1)
