@@ -436,6 +436,19 @@ def test_trial_that_spoils_its_channel_still_ends(host: Host, vandalism: str) ->
     assert len(host.received["a"]) == 1
 
 
+def test_output_that_cannot_be_rewritten_stays_as_it_is(tmp_path: Path) -> None:
+    host = Host(tmp_path, output_limit=1000)
+    host.start("a", "seq 1000; mkdir $DIR/stdout.tmp; exit 3")
+    assert host.end("a") == End(3)
+    assert host.text("a", "stdout").endswith("\n1000\n")
+    host.runtime.close()
+
+
+def test_trial_that_spoils_its_exit_status_is_lost(host: Host) -> None:
+    host.start("a", "rm $DIR/exit_status; mkdir $DIR/exit_status")
+    assert host.end("a").lost
+
+
 def test_idle_runtime_sleeps(host: Host) -> None:
     host.start("a", "sleep 60")
     host.until(lambda: (host.runtime.timeout() or 0) > 0.5)

@@ -30,7 +30,7 @@ ulimit -S -n "$5" 2>/dev/null
 cd -- "$3" && "$1" -c -- "$2" </dev/null
 status=$?
 # One write, ended by a newline, by which a reader knows that it is whole. Repeated on a full disk.
-until printf '%s\n' "$status" 2>/dev/null >"$4" || [ ! -d "${4%/*}" ]; do sleep 1; done
+until printf '%s\n' "$status" 2>/dev/null >"$4" || [ -d "$4" ] || [ ! -d "${4%/*}" ]; do sleep 1; done
 """
 
 
@@ -146,7 +146,7 @@ def read_exit_status(path: str) -> int | None:
     try:
         with open(path, "rb") as file:
             text = file.read(16)
-    except FileNotFoundError:
+    except OSError:
         return None
     return int(text) if text.endswith(b"\n") and text.strip().isdigit() else None
 

@@ -7,6 +7,7 @@ the trial is over the file is rewritten without the hole, with a remark in its p
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from tune.host.syscalls import punch_hole
@@ -19,15 +20,16 @@ _CHUNK = 1 << 20
 def trim(path: str, limit: int) -> None:
     """Give back the disk space of the middle of a file that is being written.
 
-    Does nothing on a file system without holes; `compact` then does it all in the end.
+    Does nothing on a file system without holes, or when the trial has made something else of its
+    file; `compact` then does what can be done in the end.
     """
     try:
         stat = os.stat(path)
-    except FileNotFoundError:
+        if stat.st_blocks * 512 <= limit:
+            return
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
         return
-    if stat.st_blocks * 512 <= limit:
-        return
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         punch_hole(fd, limit // 2, stat.st_size - limit // 2 - limit // 4)
     finally:
@@ -35,22 +37,29 @@ def trim(path: str, limit: int) -> None:
 
 
 def compact(path: str, limit: int) -> None:
-    """Leave the head and the tail of a file that nobody writes any more, `limit` bytes in all."""
+    """Leave the head and the tail of a file that nobody writes any more, `limit` bytes in all.
+
+    On a full disk, for one, the file stays as it is.
+    """
+    temporary = path + ".tmp"
     try:
-        size = os.stat(path).st_size
-    except FileNotFoundError:
-        return
-    if size <= limit:
-        return
+        size = os.lstat(path).st_size
+        if size > limit:
+            _rewrite(path, temporary, size, limit)
+            os.replace(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+
+
+def _rewrite(path: str, temporary: str, size: int, limit: int) -> None:
     head, tail = limit // 2, limit // 4  # trim may have left no more of the tail
     remark = f"\n[tune: {size - head - tail:,} bytes of output were dropped here]\n".encode()
-    temporary = path + ".tmp"
     with open(path, "rb") as source, open(temporary, "wb", opener=_private) as target:
         _copy(source.fileno(), target.fileno(), 0, head)
         os.write(target.fileno(), remark)
         _copy(source.fileno(), target.fileno(), size - tail, tail)
         os.fsync(target.fileno())
-    os.replace(temporary, path)
 
 
 def last_lines(path: str, lines: int, size: int) -> str:
