@@ -61,6 +61,11 @@ class Advice:
         threading.Thread(target=self._run, name="tune-algorithm", daemon=True).start()
 
     @property
+    def listens(self) -> bool:
+        """Whether it wants to hear intermediate results."""
+        return self.advisor.listens and not self._failed
+
+    @property
     def name(self) -> str:
         inner = getattr(self.advisor, "tuner", self.advisor)
         return type(inner).__name__

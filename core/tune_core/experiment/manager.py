@@ -106,7 +106,7 @@ async def manage(
 
         def on_trouble(trouble: str) -> None:
             if engine is not None:
-                engine.record_trouble(trouble)
+                engine.set_trouble("record", trouble)
 
         writer = Writer(directory.record, on_trouble)
         cleanup.push_async_callback(writer.close)
@@ -118,7 +118,9 @@ async def manage(
         cleanup.callback(requests.close)
         cleanup.push_async_callback(parts.service.close)
         await parts.service.open(
-            ServiceContext(directory.id, directory.path, engine.limits.concurrency, engine, environment)
+            ServiceContext(
+                directory.id, directory.path, engine.limits.concurrency, engine.reception, environment
+            )
         )
         on_engine(engine)
         return await engine.run(requests)

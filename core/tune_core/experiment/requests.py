@@ -92,7 +92,7 @@ class Requests:
         except Exception as err:  # noqa: BLE001 (an algorithm's own, say: the one who asked must hear of it)
             _log.warning("request %s failed", command.verb, exc_info=True)
             content = {"error": f"{type(err).__name__}: {err}"}
-        engine.writer.append(Answer(command.id, content))
+        engine.journal.writer.append(Answer(command.id, content))
 
     def _listen(self) -> None:
         try:
