@@ -121,6 +121,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(err.format_message(), err.exit_code)
     except (KeyboardInterrupt, click.Abort):
         return _say("interrupted", 130)
+    except SystemExit as err:  # click's own answer to a broken pipe, or a plugin's command
+        if not isinstance(err.__context__, BrokenPipeError):
+            raise
+        return 0
     except BrokenPipeError:
         # Whoever read our output has had enough; nothing may be written while Python shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
