@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -42,8 +43,24 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found,
 """
 
 
+class _ReaderGoneError(Exception):
+    """Whoever read our output has had enough. Not an OSError: click would exit with status 1."""
+
+
 class Commands(click.Group):
     """Core's own commands, imported when they are typed, and those of plugins, found then too."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except BrokenPipeError as err:
+            raise _ReaderGoneError from err
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as err:
+            raise _ReaderGoneError from err
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*COMMANDS, *self._plugin_commands()]
@@ -121,12 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(err.format_message(), err.exit_code)
     except (KeyboardInterrupt, click.Abort):
         return _say("interrupted", 130)
-    except SystemExit as err:  # click's own answer to a broken pipe, or a plugin's command
-        if not isinstance(err.__context__, BrokenPipeError):
-            raise
-        return 0
-    except BrokenPipeError:
-        # Whoever read our output has had enough; nothing may be written while Python shuts down.
+    except (_ReaderGoneError, BrokenPipeError):
+        # Nothing may be written while Python shuts down either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception:  # noqa: BLE001 (shown whole: it is a bug of ours)
