@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sqlite3
 import threading
 import time
@@ -267,7 +268,7 @@ def test_retried_trial_starts_its_assessment_anew(lab: Lab) -> None:
 
 def test_assessor_stops_a_trial_early(lab: Lab) -> None:
     def trial(parameters: Parameters, handle: FunctionTrial) -> float:
-        for step in range(1000):
+        for step in itertools.count():
             handle.report(0.1 if step < 3 else 0.9)
         return 0.0
 

@@ -374,6 +374,7 @@ async def _view(engine: Engine) -> ExperimentView:
 
 def _read_config(config: str | Path | Mapping[str, Any] | ExperimentConfig) -> ExperimentConfig:
     from tune_core.config.checking import check
+    from tune_core.config.document import read_document
     from tune_core.config.load import load_config, verify
     from tune_core.config.model import ExperimentConfig
     from tune_core.config.problems import error_of
@@ -381,6 +382,9 @@ def _read_config(config: str | Path | Mapping[str, Any] | ExperimentConfig) -> E
     if isinstance(config, str | Path):
         return load_config(config)
     model = config if isinstance(config, ExperimentConfig) else check(ExperimentConfig, dict(config))
+    if model.search_space is None and model.search_space_file is not None:
+        model.search_space = read_document(model.search_space_file).value
+        model.search_space_file = None
     problems = verify(model)
     if problems:
         raise error_of(problems)
