@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 from tune_core.errors import TuneError
@@ -38,6 +39,8 @@ def launch(directory: ExperimentDirectory) -> int:
             stderr=stderr,
             start_new_session=True,
         )
+    # Reaped when it ends, in case this process lives so long.
+    threading.Thread(target=process.wait, name="tune-manager-reaper", daemon=True).start()
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
         holder = ManagerLock.holder(directory.lock)
@@ -47,7 +50,9 @@ def launch(directory: ExperimentDirectory) -> int:
             words = log.read_text(encoding="utf-8", errors="replace").strip()
             if process.returncode == 0:
                 return process.pid  # it was quick
-            raise TuneError(words.removeprefix("tune: ") or f"the manager ended with {process.returncode}")
+            ended = TuneError(words.removeprefix("tune: ") or f"the manager ended with {process.returncode}")
+            ended.exit_code = process.returncode if process.returncode > 0 else 1
+            raise ended
         time.sleep(0.02)
     raise TuneError(
         f"the manager of experiment {directory.id} (process {process.pid}) is not ready after"
