@@ -15,11 +15,12 @@ import pytest
 
 from tune_core.algorithms.base import Advisor, Assessor, Tuner
 from tune_core.algorithms.compose import TunerAdvisor
-from tune_core.errors import NoMoreTrial, TuneError
+from tune_core.errors import AlgorithmError, NoMoreTrial, TrainingServiceError, TuneError
 from tune_core.experiment.engine import Engine
 from tune_core.experiment.manager import Parts, create_record, manage
 from tune_core.experiment.offline import change_limits
 from tune_core.experiment.settings import Limits, Settings
+from tune_core.services.base import ServiceContext
 from tune_core.services.function import FunctionService, FunctionTrial
 from tune_core.space import SearchSpace
 from tune_core.store.commands import request
@@ -612,3 +613,32 @@ def test_functions_lost_with_their_process_run_again(lab: Lab) -> None:
     lab.run(square, limits=Limits(1, 2))
     again = lab.trials()[1]
     assert (again.state, again.attempt) == (TrialState.SUCCEEDED, 1)
+
+
+def test_platform_that_cannot_be_used_is_in_the_record(lab: Lab) -> None:
+    class Closed(FunctionService):
+        async def open(self, context: ServiceContext) -> None:
+            raise TrainingServiceError("the cluster refuses us")
+
+    parts = lab.parts(square)
+    parts.service = Closed(square)
+    create_record(lab.directory, parts, None)
+    with pytest.raises(TrainingServiceError, match="the cluster refuses us"):
+        asyncio.run(manage(lab.directory, parts))
+    assert (lab.state("status"), lab.state("reason")) == ("ERROR", "the cluster refuses us")
+    assert lab.run(square) == "DONE"
+
+
+def test_algorithm_that_fails_in_replay_is_in_the_record(lab: Lab) -> None:
+    lab.run(square, limits=Limits(1, 3))
+
+    class Breaks(Draws):
+        def register_pending(self, parameter_id: int, parameters: Parameters) -> None:
+            raise ZeroDivisionError("my own bug")
+
+    with pytest.raises(AlgorithmError, match="Breaks failed while its recorded calls were repeated"):
+        lab.run(square, tuner=Breaks())
+    assert lab.state("status") == "ERROR"
+    with lab.record as record:
+        (data,) = [data for *_, data in record.events(kinds=("failed",))]
+    assert "my own bug" in data["traceback"]

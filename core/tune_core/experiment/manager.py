@@ -7,11 +7,14 @@ import contextlib
 import logging
 import logging.handlers
 import os
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from types import TracebackType
 from typing import Any
 
 from tune_core.algorithms.base import Advisor
+from tune_core.errors import AlgorithmError, TuneError
 from tune_core.experiment.engine import Engine, Notify
 from tune_core.experiment.replay import replay, restore
 from tune_core.experiment.requests import Requests
@@ -93,8 +96,7 @@ async def manage(
     Raises:
         ExperimentBusyError: Another manager has it.
         StoreError: The record cannot be opened.
-        TuneError: The platform cannot be used; or whatever the algorithm raises when its calls
-            are replayed.
+        TuneError: The platform cannot be used, or the algorithm failed when its calls were repeated.
     """
     environment = dict(os.environ)
     async with contextlib.AsyncExitStack() as cleanup:
@@ -110,20 +112,38 @@ async def manage(
 
         writer = Writer(directory.record, on_trouble)
         cleanup.push_async_callback(writer.close)
+        cleanup.push(_record_failure(writer))
         _refuse_leftovers(directory, writer)
         engine = await _prepare(directory, parts, writer, lock)
         writer.append(Event("manager_started", {**manager_identity(), "version": __version__}))
         cleanup.callback(lambda: writer.append(Event("manager_ended", {"status": engine.status})))
         requests = Requests(directory, engine.wake)
         cleanup.callback(requests.close)
-        cleanup.push_async_callback(parts.service.close)
         await parts.service.open(
             ServiceContext(
                 directory.id, directory.path, engine.limits.concurrency, engine.reception, environment
             )
         )
+        cleanup.push_async_callback(parts.service.close)
         on_engine(engine)
         return await engine.run(requests)
+
+
+def _record_failure(
+    writer: Writer,
+) -> Callable[[type[BaseException] | None, BaseException | None, TracebackType | None], bool]:
+    """For an exit stack: whoever reads the record is to know why this manager could not go on."""
+
+    def note(_: object, error: BaseException | None, __: object) -> bool:
+        if isinstance(error, Exception):
+            summary = f"{type(error).__name__}: {error}"
+            _log.error("the manager cannot go on: %s", summary, exc_info=error)
+            lines = "".join(traceback.format_exception(error))
+            writer.append(Event("failed", {"summary": summary, "traceback": lines}))
+            writer.append(Event("status", {"status": "ERROR", "reason": str(error)}))
+        return False
+
+    return note
 
 
 async def _prepare(directory: ExperimentDirectory, parts: Parts, writer: Writer, lock: ManagerLock) -> Engine:
@@ -141,7 +161,17 @@ async def _prepare(directory: ExperimentDirectory, parts: Parts, writer: Writer,
 
         if restored.next_sequence:
             _log.info("replaying the record of %d trials", restored.next_sequence)
-        await asyncio.get_running_loop().run_in_executor(None, rebuild)
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, rebuild)
+        except TuneError:
+            raise
+        except Exception as err:
+            name = type(getattr(parts.advisor, "tuner", parts.advisor)).__name__
+            raise AlgorithmError(
+                f"{name} failed while its recorded calls were repeated: {type(err).__name__}: {err}\n"
+                f"  nothing is lost. The traceback is in {directory.log / 'manager.log'}; when the cause is"
+                f" mended: tune resume {directory.id}"
+            ) from err
     finally:
         connection.close()
     space = SearchSpace.parse(restored.state["search_space"])
