@@ -127,7 +127,13 @@ def test_export_is_what_nni_wrote_and_can_be_imported(project: Path, tune: Tune)
     tune("create", "config.yml", "--id", "second")
     assert "learnt 4 results" in tune("experiment", "import", "second", "-f", "out.json").stdout
     (project / "wrong.json").write_text('[{"parameter": {"x": 9, "how": "down"}, "value": 1}]')
-    assert "x: 9" in tune("experiment", "import", "second", "-f", "wrong.json", status=1).stderr
+    assert "x: 9" in tune("experiment", "import", "second", "-f", "wrong.json", status=2).stderr
+    (project / "odd.json").write_text('[3, {"parameter": {}}, {"parameter": {}, "value": null}]')
+    odd = tune("experiment", "import", "second", "-f", "odd.json", status=2).stderr
+    assert odd.splitlines()[1:] == [
+        "  entry 0: 3 is not an object with `parameter` and `value`",
+        "  entry 1: it has no 'value'",
+    ]
     tune("stop", "second")
 
 
@@ -139,18 +145,21 @@ def test_running_experiment_is_steered(slow: str, tune: Tune) -> None:
     added = json.loads(tune("trial", "add", "-p", '{"x": 0.5, "how": "down"}', "--json").stdout)
     assert added["sequence"] == 3
     refused = tune("trial", "add", "-p", '{"x": 5, "how": "down"}', status=None)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "x: 5 is not between 0 and 1" in refused.stderr
     child = int(tune("log", "trial", "0").stdout.split()[1])
     assert is_alive(child)
     tune("trial", "kill", "0")
+    tune("trial", "kill", "77", status=3)
+    assert json.loads(tune("experiment", "show", "--json").stdout)["elapsed_s"] > 0.1
     until(lambda: trials(tune)[0]["state"] == "USER_CANCELED")
     assert not is_alive(child)
     assert tune("experiment", "delete", slow, "--yes", status=4).returncode == 4
     stopped = tune("stop").stdout
     assert stopped.startswith(f"experiment {slow} was stopped, ")
     assert tune("experiment", "status").stdout == "STOPPED\n"
-    assert tune("stop", status=4).stderr.startswith(f"tune: experiment {slow} has no running manager")
+    assert tune("stop", status=4).stderr == f"tune: experiment {slow} is not running: STOPPED\n"
+    assert tune("stop", "--all").stderr == "tune: no experiment is running\n"
 
 
 def test_stopped_experiment_goes_on_and_is_deleted(slow: str, project: Path, tune: Tune) -> None:
@@ -192,7 +201,32 @@ def test_managers_log_holds_what_the_configuration_asks_for(command: str, projec
 
 
 def test_second_manager_is_refused(slow: str, tune: Tune) -> None:
-    assert "is already managed by process" in tune("resume", slow, status=4).stderr
+    for options in ([], ["--background"]):
+        refused = tune("resume", slow, *options, status=4).stderr
+        assert refused.startswith(f"tune: experiment {slow} is already managed by process")
+
+
+def test_trials_that_report_nothing_are_no_success(project: Path, tune: Tune) -> None:
+    (project / "trial.py").write_text("print('done')")
+    assert "no trial reported a final result" in tune("run", "config.yml", status=1).stderr
+    refused = tune("log", "trial", "0", "--attempt", "2", status=3).stderr
+    assert refused == "tune: trial 0 has no attempt 2; the newest is 1\n"
+
+
+def test_deletion_is_asked_for(project: Path, tune: Tune, environment: dict[str, str]) -> None:
+    tune("run", "config.yml", "--id", "kept", "--quiet")
+    done = subprocess.run(
+        [sys.executable, "-m", "tune_core", "experiment", "delete", "kept"],
+        env=environment,
+        input="n\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Delete kept with everything in it? [y/N]: tune: nothing was deleted\n"
+    assert tune("experiment", "status", "kept").stdout == "DONE\n"
 
 
 class Terminal:

@@ -15,7 +15,13 @@ from typing import Any
 
 import pytest
 
-from tune_core.errors import ExperimentBusyError, ExperimentNotFoundError, StoreError, TuneError
+from tune_core.errors import (
+    ConfigError,
+    ExperimentBusyError,
+    ExperimentNotFoundError,
+    StoreError,
+    TuneError,
+)
 from tune_core.store import directory as places
 from tune_core.store import schema
 from tune_core.store.commands import request
@@ -370,5 +376,12 @@ def test_experiments_are_listed_by_creation_whatever_was_written_since(
 @pytest.mark.parametrize("name", ["", "a b", "../evil", "x" * 33, "ü"])
 def test_odd_experiment_ids_are_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_HOME", str(tmp_path))
-    with pytest.raises(StoreError, match="1 to 32 letters"):
+    with pytest.raises(ConfigError, match="1 to 32 letters"):
         create_experiment(None, name)
+
+
+def test_id_that_is_taken_is_a_conflict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNE_HOME", str(tmp_path))
+    create_experiment(None, "mine")
+    with pytest.raises(ExperimentBusyError, match="already\n  go on with it: tune resume mine"):
+        create_experiment(None, "mine")

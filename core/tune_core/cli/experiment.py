@@ -116,7 +116,8 @@ def delete(experiments: tuple[str, ...], yes: bool, force: bool) -> None:
             )
     if not yes:
         names = ", ".join(directory.id for directory in found)
-        click.confirm(f"Delete {names} with everything in it?", abort=True, err=True)
+        if not click.confirm(f"Delete {names} with everything in it?", err=True):
+            raise TuneError("nothing was deleted")
     for directory in found:
         try:
             _clean_platform(directory)
@@ -224,7 +225,7 @@ def _summary(directory: ExperimentDirectory, record: Record) -> dict[str, Any]:
         "seed": state.get("seed"),
         "created": state.get("created"),
         "ended": state.get("ended"),
-        "elapsed_s": state.get("run_seconds"),
+        "elapsed_s": record.elapsed_s(),
         "max_trials": limits.get("trials"),
         "max_duration_s": limits.get("duration_s"),
         "concurrency": limits.get("concurrency"),

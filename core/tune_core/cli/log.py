@@ -56,6 +56,10 @@ def trial(
     directory = find_experiment(experiment)
     with Record(directory) as record:
         found = record.trial(trial)
+        if attempt is not None and attempt > found.attempt + 1:
+            raise ExperimentNotFoundError(
+                f"trial {found.sequence} has no attempt {attempt}; the newest is {found.attempt + 1}"
+            )
         folder = directory.attempt(found.id, found.attempt if attempt is None else attempt - 1)
         sequence = found.sequence
         going = (lambda: not record.trial(sequence).state.is_terminal) if follow else (lambda: False)
@@ -68,6 +72,8 @@ def _print_file(path: Path, tail: int | None, going: Callable[[], bool]) -> None
         time.sleep(_LOOK_S)
     try:
         file = path.open("rb")
+    except FileNotFoundError as err:
+        raise ExperimentNotFoundError(f"{path}: is not there; nothing has been written yet") from err
     except OSError as err:
         raise ExperimentNotFoundError(f"{path}: cannot be read: {err.strerror}") from err
     with file:

@@ -78,6 +78,7 @@ def resume(experiment: str | None, background: bool, quiet: bool, as_json: bool)
     from tune_core.store.directory import find_experiment
 
     directory = find_experiment(experiment)
+    _refuse_if_managed(directory)
     if not background:
         return _follow(Experiment.resume(str(directory.path)), quiet, as_json)
     reopen(directory)  # what is wrong is said here rather than in a log
@@ -87,6 +88,18 @@ def resume(experiment: str | None, background: bool, quiet: bool, as_json: bool)
     else:
         print(f"experiment {directory.id} goes on in the background")
     return 0
+
+
+def _refuse_if_managed(directory: ExperimentDirectory) -> None:
+    """Say so at once, before anything is written beside the other manager.
+
+    Only one of this machine that is alive for certain counts; the lock itself has the last word.
+    """
+    from tune_core.store.lock import ManagerLock
+
+    holder = ManagerLock.holder(directory.lock)
+    if holder and ManagerLock.is_held(directory.lock) and Path(f"/proc/{holder['pid']}").exists():
+        raise ManagerLock.busy(directory.lock)
 
 
 @click.command()
@@ -106,15 +119,26 @@ def stop(experiment: str | None, everything: bool, timeout: float) -> None:
         if len(running) > 1:
             raise click.UsageError(f"several experiments run: {', '.join(each.id for each in running)}")
         chosen = running  # there may be newer ones that have ended
+    if not chosen:
+        remark("no experiment is running")
     for directory in chosen:
         _stop(directory, timeout)
 
 
 def _stop(directory: ExperimentDirectory, timeout_s: float) -> None:
+    from tune_core.errors import ExperimentBusyError
     from tune_core.store.commands import request
     from tune_core.store.lock import ManagerLock
+    from tune_core.store.reader import Record
 
-    running = request(directory, "stop")["running"]
+    if not ManagerLock.is_held(directory.lock):
+        with Record(directory) as record:
+            raise ExperimentBusyError(f"experiment {directory.id} is not running: {record.status()}")
+    try:
+        unfinished = request(directory, "stop")["running"]
+        cancelled = f", {unfinished} unfinished trials were cancelled"
+    except ExperimentBusyError:
+        cancelled = ""  # it ended just now
     deadline = time.monotonic() + timeout_s
     while ManagerLock.is_held(directory.lock):
         if time.monotonic() > deadline:
@@ -123,7 +147,7 @@ def _stop(directory: ExperimentDirectory, timeout_s: float) -> None:
                 f"  see what it waits for: tune trial ls {directory.id}"
             )
         time.sleep(0.05)
-    print(f"experiment {directory.id} was stopped, {running} unfinished trials were cancelled")
+    print(f"experiment {directory.id} was stopped{cancelled}")
     remark(f"go on later: tune resume {directory.id}")
 
 
@@ -243,5 +267,8 @@ def _report(experiment: Experiment, status: str, stopped_here: bool, as_json: bo
     if failed:
         reason = "\n  ".join(failed[-1].reason.splitlines())
         remark(f"no trial succeeded; the last one failed: {reason}")
+        return 1
+    if row["best"] is None and row["counts"]:
+        remark("no trial reported a final result: it ends with tune.report_final_result(value)")
         return 1
     return 0

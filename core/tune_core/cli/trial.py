@@ -27,7 +27,7 @@ from tune_core.cli.output import (
     remark,
     when,
 )
-from tune_core.errors import TuneError
+from tune_core.errors import ConfigError
 from tune_core.trial import TrialState
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def add(experiment: str | None, parameters: str | None, filename: Path | None, a
         raise click.UsageError("give --parameters or --filename")
     document = read_document(filename) if filename else parse_document(parameters or "", "--parameters")
     if not isinstance(document.value, dict):
-        raise TuneError(f"{document.file}: is not an object of parameters")
+        raise ConfigError(f"{document.file}: is not an object of parameters")
     answer = request(find_experiment(experiment), "add", parameters=document.value)
     if as_json:
         print_json(answer)

@@ -96,7 +96,7 @@ def view_of(record: Record) -> ExperimentView:
         concurrency=limits.get("concurrency", 0),
         max_trials=limits.get("trials"),
         max_duration_s=limits.get("duration_s"),
-        elapsed_s=state.get("run_seconds") or 0.0,
+        elapsed_s=record.elapsed_s(),
     )
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from tune.host.syscalls import Inotify
 from tune_core.algorithms.base import Observation
-from tune_core.errors import ExperimentNotFoundError, TuneError
+from tune_core.errors import ConfigError, ExperimentNotFoundError, TuneError
 from tune_core.experiment.engine import Engine
 from tune_core.experiment.settings import Limits
 from tune_core.metric import Metric, orient
@@ -88,7 +88,7 @@ class Requests:
         try:
             content = await _VERBS.get(command.verb, _unknown)(engine, command.arguments)
         except TuneError as err:
-            content = {"error": str(err)}
+            content = {"error": str(err), "exit_code": err.exit_code}
         except Exception as err:  # noqa: BLE001 (an algorithm's own, say: the one who asked must hear of it)
             _log.warning("request %s failed", command.verb, exc_info=True)
             content = {"error": f"{type(err).__name__}: {err}"}
@@ -187,27 +187,33 @@ def check_limits(limits: Limits, changes: dict[str, Any]) -> Limits:
 def read_observations(items: Any, space: SearchSpace, mode: str) -> list[Observation]:
     """Check imported data: a list of {parameter(s), value}, values in the user's orientation.
 
+    An entry whose value is null is passed over: it is how a trial without a result is exported.
+
     Raises:
         TuneError: Names every entry that cannot be taken, and why.
     """
     if not isinstance(items, list):
-        raise TuneError("imported data must be a list of objects with `parameter` and `value`")
+        raise ConfigError("imported data must be a list of objects with `parameter` and `value`")
     observations, problems = [], []
     for number, item in enumerate(items):
         try:
-            observations.append(_read_observation(item, space, mode))
-        except (TuneError, KeyError, TypeError) as err:
+            observations += _read_observation(item, space, mode)
+        except (TuneError, KeyError) as err:
             problems.append(f"  entry {number}: {f'it has no {err}' if isinstance(err, KeyError) else err}")
     if problems:
         more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
-        raise TuneError("nothing was imported:\n" + "\n".join(problems[:20]) + more)
+        raise ConfigError("nothing was imported:\n" + "\n".join(problems[:20]) + more)
     return observations
 
 
-def _read_observation(item: dict[str, Any], space: SearchSpace, mode: str) -> Observation:
+def _read_observation(item: Any, space: SearchSpace, mode: str) -> list[Observation]:
+    if not isinstance(item, dict):
+        raise TuneError(f"{item!r} is not an object with `parameter` and `value`")
+    if item["value"] is None:
+        return []
     parameters = item["parameters"] if "parameters" in item else item["parameter"]
     space.check(parameters)
     metric = Metric.read(item["value"])
     if not metric.is_finite:
         raise TuneError(f"its value is {metric.default}")
-    return Observation(parameters, orient(metric.default, mode))
+    return [Observation(parameters, orient(metric.default, mode))]

@@ -53,7 +53,9 @@ def request(
     finally:
         connection.close()
     if "error" in answer:
-        raise TuneError(answer["error"])
+        refused = TuneError(answer["error"])
+        refused.exit_code = answer.get("exit_code", refused.exit_code)
+        raise refused
     return answer
 
 

@@ -15,7 +15,13 @@ import string
 from collections.abc import Iterator
 from pathlib import Path
 
-from tune_core.errors import ExperimentNotFoundError, StoreError, TuneError
+from tune_core.errors import (
+    ConfigError,
+    ExperimentBusyError,
+    ExperimentNotFoundError,
+    StoreError,
+    TuneError,
+)
 
 __all__ = [
     "ExperimentDirectory",
@@ -66,12 +72,14 @@ def create_experiment(parent: Path | None = None, experiment_id: str | None = No
         experiment_id: 1 to 32 letters, digits, `_` and `-`; None for eight random ones.
 
     Raises:
-        StoreError: The id is taken, or the folder cannot be made or is open to others.
+        ConfigError: The id has other characters.
+        ExperimentBusyError: The id is taken.
+        StoreError: The folder cannot be made or is open to others.
     """
     home = experiments_home()
     parent = parent or home
     if experiment_id is not None and not _ID.fullmatch(experiment_id):
-        raise StoreError(
+        raise ConfigError(
             f"experiment id {experiment_id!r}: use 1 to 32 letters, digits, underscores and hyphens"
         )
     try:
@@ -84,7 +92,10 @@ def create_experiment(parent: Path | None = None, experiment_id: str | None = No
                 path.mkdir(mode=0o700)
             except FileExistsError:
                 if experiment_id is not None:
-                    raise StoreError(f"{path}: there is an experiment with this id already") from None
+                    raise ExperimentBusyError(
+                        f"{path}: there is an experiment with this id already\n"
+                        f"  go on with it: tune resume {experiment_id}"
+                    ) from None
                 continue
             break
         directory = ExperimentDirectory(path)

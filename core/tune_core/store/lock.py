@@ -73,7 +73,7 @@ class ManagerLock:
                 if time.monotonic() < deadline:
                     time.sleep(0.05)
                     continue
-                raise ExperimentBusyError(self._busy(self.holder(self._path) or {})) from None
+                raise self.busy(self._path) from None
             return
 
     def _refuse_other_host(self) -> None:
@@ -85,13 +85,16 @@ class ManagerLock:
             and holder["host"] != socket.gethostname()
             and time.time() - holder["time"] < 6 * HEARTBEAT_S
         ):
-            raise ExperimentBusyError(self._busy(holder))
+            raise self.busy(self._path)
 
-    def _busy(self, holder: dict[str, Any]) -> str:
+    @staticmethod
+    def busy(path: Path) -> ExperimentBusyError:
+        """The refusal, for the experiment with this lock file."""
+        holder, name = ManagerLock.holder(path), path.parent.name
         who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
-        return (
-            f"experiment {self._path.parent.name} is already managed by {who}\n"
-            "  follow it with `tune top`, or end that manager with `tune stop`"
+        return ExperimentBusyError(
+            f"experiment {name} is already managed by {who}\n"
+            f"  watch it: tune view {name}    end it: tune stop {name}"
         )
 
     @staticmethod

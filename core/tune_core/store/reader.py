@@ -120,6 +120,14 @@ class Record:
             return "CRASHED"
         return status
 
+    def elapsed_s(self) -> float:
+        """How long it has been managed, over all its managers, up to now if one is at it."""
+        row = self._connection.execute("SELECT value FROM state WHERE key = 'run_seconds'").fetchone()
+        noted = float(json.loads(row[0])) if row else 0.0
+        holder = ManagerLock.holder(self.directory.lock) if self.is_managed() else None
+        # A manager notes both at the same moment, every few seconds.
+        return noted + max(0.0, time.time() - holder["time"]) if holder else noted
+
     def counts(self) -> dict[TrialState, int]:
         """How many trials are in each state; states without a trial are left out."""
         rows = self._connection.execute("SELECT state, count(*) FROM trial GROUP BY state")
