@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
 import os
@@ -11,6 +12,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -229,10 +231,17 @@ def test_deletion_is_asked_for(project: Path, tune: Tune, environment: dict[str,
     assert tune("experiment", "status", "kept").stdout == "DONE\n"
 
 
+def take_terminal() -> None:
+    """Make standard input the terminal whose end is told by SIGHUP."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Terminal:
     """`tune` in a terminal of its own."""
 
-    def __init__(self, environment: dict[str, str], folder: Path, *arguments: str) -> None:
+    def __init__(
+        self, environment: dict[str, str], folder: Path, *arguments: str, controlling: bool = False
+    ) -> None:
         self._ours, theirs = pty.openpty()
         self._seen = b""
         self.process = subprocess.Popen(
@@ -243,8 +252,10 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
+            preexec_fn=take_terminal if controlling else None,  # noqa: PLW1509 (no thread runs here)
         )
         os.close(theirs)
+        self._open = True
 
     def read_until(self, words: bytes) -> None:
         deadline = time.monotonic() + 60
@@ -260,8 +271,13 @@ class Terminal:
     def close(self) -> None:
         """End the experiment too, so that a failed test leaves no trial behind."""
         self.process.terminate()
-        os.close(self._ours)
+        self.hang_up()
         self.process.wait(60)
+
+    def hang_up(self) -> None:
+        if self._open:
+            os.close(self._ours)
+        self._open = False
 
 
 def test_control_c_asks_and_stops_cleanly(project: Path, environment: dict[str, str], tune: Tune) -> None:
@@ -282,6 +298,46 @@ def test_control_c_asks_and_stops_cleanly(project: Path, environment: dict[str, 
     finally:
         terminal.close()
     assert tune("experiment", "status").stdout == "STOPPED\n"
+
+
+def test_experiment_outlives_its_terminal(project: Path, environment: dict[str, str], tune: Tune) -> None:
+    (project / "trial.py").write_text(SLOW)
+    terminal = Terminal(environment, project, "run", "config.yml", "--id", "left", controlling=True)
+    try:
+        terminal.read_until(b"2 running")
+        terminal.hang_up()
+        until(lambda: all(each["intermediates"] for each in trials(tune)))
+        tune("trial", "kill", "0")
+        until(lambda: len(trials(tune, "--state", "RUNNING")) == 2)  # another one in its place
+        tune("stop", "left")
+        assert terminal.process.wait(60) == 0
+    finally:
+        terminal.close()
+
+
+@pytest.fixture
+def crashed(slow: str, tune: Tune) -> tuple[str, list[int]]:
+    """The id of an experiment whose manager was killed, and processes of its trials."""
+    children = [int(tune("log", "trial", str(number)).stdout.split()[1]) for number in (0, 1)]
+    folder = Path(json.loads(tune("experiment", "show", "--json").stdout)["directory"])
+    os.kill(json.loads((folder / "lock").read_text())["pid"], signal.SIGKILL)
+    until(lambda: tune("experiment", "status").stdout == "CRASHED\n")
+    return slow, children
+
+
+def test_crashed_experiment_is_not_deleted_before_its_trials_ended(
+    crashed: tuple[str, list[int]], tune: Tune
+) -> None:
+    name, children = crashed
+    assert all(map(is_alive, children))
+    refused = tune("experiment", "delete", name, "--yes", status=4).stderr
+    assert "2 of its trials may be running still" in refused
+    assert f"end them first: tune stop {name}" in refused
+    tune("stop", name)
+    assert not any(map(is_alive, children))
+    assert tune("experiment", "status").stdout == "STOPPED\n"
+    assert len(trials(tune)) == 2  # none was started for it
+    tune("experiment", "delete", name, "--yes")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -102,7 +102,9 @@ def status(experiment: str | None, as_json: bool) -> None:
 @experiment.command()
 @click.argument("experiments", nargs=-1, required=True, shell_complete=complete_experiment)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@click.option("--force", is_flag=True, help="Also when what it left on its platform cannot be removed.")
+@click.option(
+    "--force", is_flag=True, help="Also when trials, or what they left, may remain on the platform."
+)
 def delete(experiments: tuple[str, ...], yes: bool, force: bool) -> None:
     """Delete experiments: the record, what trials wrote, and what is on the platform."""
     from tune_core.store.directory import delete_experiment, find_experiment
@@ -114,6 +116,8 @@ def delete(experiments: tuple[str, ...], yes: bool, force: bool) -> None:
             raise ExperimentBusyError(
                 f"experiment {directory.id} is running\n  end it first: tune stop {directory.id}"
             )
+        if not force:
+            _refuse_if_trials_run(directory)
     if not yes:
         names = ", ".join(directory.id for directory in found)
         if not click.confirm(f"Delete {names} with everything in it?", err=True):
@@ -176,6 +180,18 @@ def export(
         except OSError as err:
             raise TuneError(f"{filename}: cannot be written: {err.strerror}") from err
     print(f"{count} trials were written to {filename}")
+
+
+def _refuse_if_trials_run(directory: ExperimentDirectory) -> None:
+    from tune_core.store.reader import Record
+
+    with Record(directory) as record:
+        left = record.left_running()
+    if left:
+        raise ExperimentBusyError(
+            f"experiment {directory.id} crashed, and {left} of its trials may be running still\n"
+            f"  end them first: tune stop {directory.id}    --force deletes it all the same"
+        )
 
 
 def summary(directory: ExperimentDirectory) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -35,7 +36,7 @@ class Display(Protocol):
 
 def display() -> Display:
     """What suits standard error."""
-    return _Screen() if sys.stderr.isatty() else _Lines()
+    return _Sturdy(_Screen() if sys.stderr.isatty() else _Lines())
 
 
 def time_left_s(view: ExperimentView) -> float | None:
@@ -65,6 +66,31 @@ def headline(view: ExperimentView) -> str:
     if left is not None and view.status == "RUNNING":
         parts.append(f"about {duration(math.ceil(left))} left")
     return ", ".join(parts)
+
+
+class _Sturdy:
+    """A display whose reader may go away, which is no reason to end an experiment."""
+
+    def __init__(self, display: Display) -> None:
+        self._display: Display | None = display
+
+    def __enter__(self) -> Self:
+        self._try(lambda display: display.__enter__())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._try(lambda display: display.__exit__(None, None, None))
+
+    def show(self, view: ExperimentView) -> None:
+        self._try(lambda display: display.show(view))
+
+    def _try(self, action: Callable[[Display], object]) -> None:
+        if self._display is None:
+            return
+        try:
+            action(self._display)
+        except OSError:
+            self._display = None
 
 
 class _Lines:

@@ -36,8 +36,9 @@ _id = click.option("--id", "experiment_id", help="The experiment's id; eight ran
 def run(config: Path, experiment_id: str | None, quiet: bool, as_json: bool) -> int:
     """Run an experiment and show its progress.
 
-    Ctrl-C asks, then stops it cleanly; `tune resume` goes on later. The exit code is 0 when it is
-    done, 1 when it failed or no trial succeeded, 130 when it was stopped from here.
+    Ctrl-C asks, then stops it cleanly; `tune resume` goes on later. If the terminal goes away, the
+    experiment goes on without it: `tune view`. The exit code is 0 when it is done, 1 when it failed
+    or no trial succeeded, 130 when it was stopped from here.
     """
     from tune_core.api import Experiment
 
@@ -107,7 +108,10 @@ def _refuse_if_managed(directory: ExperimentDirectory) -> None:
 @click.option("--all", "everything", is_flag=True, help="All running experiments of this machine.")
 @click.option("--timeout", type=click.FloatRange(0), default=60.0, help="Seconds to wait for the end.")
 def stop(experiment: str | None, everything: bool, timeout: float) -> None:
-    """Stop an experiment; running trials are cancelled, and run again on resume."""
+    """Stop an experiment; running trials are cancelled, and run again on resume.
+
+    One whose manager crashed is stopped too: trials that it left running are ended.
+    """
     from tune_core.store.directory import find_experiment, list_experiments
     from tune_core.store.lock import ManagerLock
 
@@ -127,13 +131,17 @@ def stop(experiment: str | None, everything: bool, timeout: float) -> None:
 
 def _stop(directory: ExperimentDirectory, timeout_s: float) -> None:
     from tune_core.errors import ExperimentBusyError
+    from tune_core.experiment.background import launch
     from tune_core.store.commands import request
     from tune_core.store.lock import ManagerLock
     from tune_core.store.reader import Record
 
     if not ManagerLock.is_held(directory.lock):
         with Record(directory) as record:
-            raise ExperimentBusyError(f"experiment {directory.id} is not running: {record.status()}")
+            status, left = record.status(), record.left_running()
+        if not left:
+            raise ExperimentBusyError(f"experiment {directory.id} is not running: {status}")
+        launch(directory, "--stop")
     try:
         unfinished = request(directory, "stop")["running"]
         cancelled = f", {unfinished} unfinished trials were cancelled"
@@ -181,11 +189,11 @@ def _wait(experiment: Experiment, signals: _Signals, quiet: bool) -> str:
             status = _watch(experiment, signals, screen)
         if status is not None:
             return status
-        if signals.terminated or _means_to_stop(experiment):
+        if signals.terminated or signals.interrupted > 1 or _means_to_stop(experiment):
             signals.stopping = True
             remark("stopping; Ctrl-C again leaves what is running to `tune resume`")
             experiment.stop()
-        signals.interrupted = signals.terminated = False
+        signals.interrupted, signals.terminated = 0, False
 
 
 def _watch(experiment: Experiment, signals: _Signals, screen: Display | None) -> str | None:
@@ -217,15 +225,22 @@ def _means_to_stop(experiment: Experiment) -> bool:
 
 
 class _Signals:
-    """Ctrl-C and SIGTERM as marks to look at, while the experiment runs in another thread."""
+    """Ctrl-C and SIGTERM as marks to look at, while the experiment runs in another thread.
+
+    When the terminal goes away, everything that was connected to it is connected to nothing, and the
+    experiment goes on.
+    """
 
     def __init__(self) -> None:
-        self.interrupted = False
+        self.interrupted = 0
         self.terminated = False
         self.stopping = False
+        self._terminals = [number for number in (0, 1, 2) if os.isatty(number)]
 
     def __enter__(self) -> Self:
         self._before = {each: signal.signal(each, self._note) for each in (signal.SIGINT, signal.SIGTERM)}
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+            self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._hang_up)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -238,9 +253,15 @@ class _Signals:
             os.write(2, b"\ntune: left; `tune resume` takes over what is still running\n")
             os._exit(130)
         if received == signal.SIGINT:
-            self.interrupted = True
+            self.interrupted += 1
         else:
             self.terminated = True
+
+    def _hang_up(self, _received: int, _frame: FrameType | None) -> None:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in self._terminals:
+            os.dup2(nothing, descriptor)
+        os.close(nothing)
 
 
 def _report(experiment: Experiment, status: str, stopped_here: bool, as_json: bool) -> int:

@@ -20,10 +20,13 @@ __all__ = ["launch", "stop_on_signals"]
 _START_S = 60.0
 
 
-def launch(directory: ExperimentDirectory) -> int:
+def launch(directory: ExperimentDirectory, *options: str) -> int:
     """Start a manager for `directory` that outlives this process; returns its pid.
 
     Returns when it holds the experiment.
+
+    Args:
+        options: `--stop` to end the trials that an earlier manager left running, and nothing more.
 
     Raises:
         TuneError: It ended before that; with its last words.
@@ -33,7 +36,7 @@ def launch(directory: ExperimentDirectory) -> int:
     with os.fdopen(descriptor, "wb") as stderr:
         process = subprocess.Popen(
             # -P: what lies in the present folder must not be imported in place of a library.
-            [sys.executable, "-P", "-m", "tune_core.experiment.background", str(directory.path)],
+            [sys.executable, "-P", "-m", "tune_core.experiment.background", str(directory.path), *options],
             stdin=subprocess.DEVNULL,
             stdout=stderr,
             stderr=stderr,
@@ -67,14 +70,20 @@ def stop_on_signals(engine: Engine) -> None:
         loop.add_signal_handler(number, engine.stop, f"stopped by {signal.Signals(number).name}")
 
 
+def _stop_at_once(engine: Engine) -> None:
+    stop_on_signals(engine)
+    engine.stop()
+
+
 def main() -> int:
     from tune_core.experiment.assemble import reopen
     from tune_core.experiment.manager import log_to_folder, manage
 
     directory = find_experiment(sys.argv[1])
+    begin = _stop_at_once if "--stop" in sys.argv[2:] else stop_on_signals
     try:
         log_to_folder(directory)
-        status = asyncio.run(manage(directory, reopen(directory), stop_on_signals))
+        status = asyncio.run(manage(directory, reopen(directory), begin))
     except TuneError as err:
         print(f"tune: {err}", file=sys.stderr)
         return err.exit_code

@@ -128,6 +128,12 @@ class Record:
         # A manager notes both at the same moment, every few seconds.
         return noted + max(0.0, time.time() - holder["time"]) if holder else noted
 
+    def left_running(self) -> int:
+        """How many trials a manager that died may have left running on their platform."""
+        if self.is_managed() or "trialCommand" not in (self.state().get("config") or {}):
+            return 0  # a trial that is a Python function dies with the manager's process
+        return self.counts().get(TrialState.RUNNING, 0)
+
     def counts(self) -> dict[TrialState, int]:
         """How many trials are in each state; states without a trial are left out."""
         rows = self._connection.execute("SELECT state, count(*) FROM trial GROUP BY state")
