@@ -169,13 +169,59 @@ def test_plugins_show_names_the_arguments(capsys: pytest.CaptureFixture[str]) ->
     assert "classArgs: gain, levels, how" in text
 
 
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        ("OSError(28, 'No space left on device', '/x')", "/x: No space left on device"),
+        ("PermissionError(13, 'Permission denied')", "Permission denied"),
+        (
+            "__import__('sqlite3').connect('/no/such/folder/file')",
+            "the experiment's record cannot be used: unable to open database file",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("wave")
+def test_fault_of_the_machine_is_no_bug(error: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["wave", "--error", error]) == 1
+    assert capsys.readouterr().err == f"tune: {text}\n"
+
+
+def test_character_that_the_locale_lacks_is_escaped() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tune_core", "validate", "ü.yml", "--json"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii:strict"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (2, "")
+    assert json.loads(done.stdout)["problems"][0]["file"] == "ü.yml"
+    table = (
+        "from tune_core.cli import main; from tune_core.cli.output import print_table;"
+        "main(['-V']); print_table(['a'], [['ü']])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", table],
+        env={**os.environ, "PYTHONIOENCODING": "ascii:strict"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout.endswith("A\n\\xfc\n")
+
+
 COMMAND = """
 import click
 
 @click.command()
 @click.option("--fail", is_flag=True)
-def wave(fail):
+@click.option("--error")
+def wave(fail, error):
     "Wave."
+    if error:
+        raise eval(error)
     if fail:
         raise ZeroDivisionError("too fast")
     print("waves")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import textwrap
 import time
@@ -264,6 +265,14 @@ def test_version_1_is_recognised_and_refused(tmp_path: Path) -> None:
     problems = refusal(tmp_path, "authorName: me\ntrainingServicePlatform: local\ntrial: {command: x}\n")
     assert len(problems) == 1
     assert problems[0].startswith("exp.yml:2:1: trainingServicePlatform: this is a configuration of NNI 1.x")
+
+
+def test_path_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    (problem,) = refusal(folder, GOOD)
+    assert "trialCodeDirectory: " in problem
+    assert "use one of UTF-8: LC_ALL=C.UTF-8 tune" in problem
 
 
 def test_remarks_name_what_may_be_meant_otherwise(tmp_path: Path) -> None:

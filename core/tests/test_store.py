@@ -380,6 +380,16 @@ def test_odd_experiment_ids_are_refused(name: str, tmp_path: Path, monkeypatch: 
         create_experiment(None, name)
 
 
+def test_home_that_cannot_be_used_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TUNE_HOME", str(tmp_path / "file"))
+    with pytest.raises(StoreError, match="file: the experiments there cannot be listed: Not a directory"):
+        find_experiment()
+    monkeypatch.setenv("TUNE_HOME", "~no-such-user/x")
+    with pytest.raises(StoreError, match="~no-such-user/x: no such user's home folder"):
+        create_experiment()
+
+
 def test_id_that_is_taken_is_a_conflict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_HOME", str(tmp_path))
     create_experiment(None, "mine")

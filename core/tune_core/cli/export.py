@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+from tune_core.cli.output import writes_unicode
 from tune_core.store.reader import Record
 from tune_core.trial import TrialState
 
@@ -17,11 +18,11 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def write_json(record: Record, states: tuple[TrialState, ...], intermediate: bool, file: TextIO) -> int:
     """A list of {parameter, value, trialJobId}, one trial a line; returns how many."""
-    count = 0
+    count, escape = 0, not writes_unicode(file)
     file.write("[")
     for row in _rows(record, states, intermediate):
         file.write(",\n" if count else "\n")
-        file.write(json.dumps(row, ensure_ascii=False, allow_nan=False))
+        file.write(json.dumps(row, ensure_ascii=escape, allow_nan=False))
         count += 1
     file.write("\n]\n")
     return count

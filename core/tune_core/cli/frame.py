@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -123,6 +125,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(
             "tune needs Linux or macOS, such as WSL. A trial may run on Windows: tune-sdk works there.", 1
         )
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # where the locale has no such character
     try:
         result = cli.main(args=arguments, prog_name="tune", standalone_mode=False)
         sys.stdout.flush()
@@ -142,10 +147,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Nothing may be written while Python shuts down either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception:  # noqa: BLE001 (shown whole: it is a bug of ours)
+    except Exception as err:  # noqa: BLE001 (shown whole, unless the machine is at fault: it is a bug of ours)
+        if fault := _fault_of_the_machine(err):
+            return _say(fault, 1)
         traceback.print_exc()
         return _say(f"this is a bug of tune {__version__}; please report it with the lines above", 1)
     return result if isinstance(result, int) else 0
+
+
+_MACHINE = {"ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "EMFILE", "ENFILE", "ENOMEM", "EAGAIN"}
+_RECORD = {"SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_PERM"}
+
+
+def _fault_of_the_machine(err: Exception) -> str:
+    """A full disk, a lack of permission and the like in a sentence; empty for what may be our bug."""
+    if isinstance(err, OSError) and errno.errorcode.get(err.errno or 0) in _MACHINE:
+        return ": ".join(str(part) for part in (err.filename, err.strerror) if part)
+    name: str = getattr(err, "sqlite_errorname", "")
+    if name.startswith(tuple(_RECORD)):
+        return f"the experiment's record cannot be used: {err}"
+    return ""
 
 
 def _say(message: str, code: int) -> int:

@@ -8,14 +8,30 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TextIO
 
-__all__ = ["clean", "duration", "number", "parameters_text", "print_json", "print_table", "remark", "when"]
+__all__ = [
+    "clean",
+    "duration",
+    "number",
+    "parameters_text",
+    "print_json",
+    "print_table",
+    "remark",
+    "when",
+    "writes_unicode",
+]
 
 
 def print_json(value: Any) -> None:
     """Strict JSON: what is not finite becomes null."""
-    print(json.dumps(_finite(value), indent=2, allow_nan=False, ensure_ascii=False, default=str))
+    escape = not writes_unicode(sys.stdout)
+    print(json.dumps(_finite(value), indent=2, allow_nan=False, ensure_ascii=escape, default=str))
+
+
+def writes_unicode(file: TextIO) -> bool:
+    """Whether a file takes every character, so that JSON need not escape it."""
+    return (file.encoding or "utf-8").lower().startswith("utf")
 
 
 def _finite(value: Any) -> Any:

@@ -122,7 +122,7 @@ def problems_of(
     """
     problems: list[Problem] = []
     for error in err.errors(include_url=False):
-        path: KeyPath = tuple(error["loc"])
+        path: KeyPath = _as_written(tuple(error["loc"]), model)
         cause = error.get("ctx", {}).get("error")
         if isinstance(cause, ConfigError) and cause.problems:
             problems += [problem.within(path) for problem in cause.problems]
@@ -134,6 +134,12 @@ def problems_of(
         else:
             problems.append(Problem(path, _message(error["type"], error)))
     return problems
+
+
+def _as_written(path: KeyPath, model: type[BaseModel]) -> KeyPath:
+    """`path` with its first key as in a file: pydantic tells of a wrong default by the name in Python."""
+    field = model.model_fields.get(str(path[0])) if path else None
+    return (field.alias, *path[1:]) if field and field.alias else path
 
 
 def _unknown_key(key: str, known: list[str], noun: str) -> str:

@@ -98,9 +98,15 @@ def _path(value: Any, info: ValidationInfo) -> Path:
         raise ValueError(f"{value!r} is not a path")
     base = (info.context or {}).get("directory", "")
     try:
-        return Path(os.path.abspath(Path(base, Path(value).expanduser())))  # noqa: PTH100 (links stay as they are)
+        path = Path(os.path.abspath(Path(base, Path(value).expanduser())))  # noqa: PTH100 (links stay as they are)
+        str(path).encode()
     except RuntimeError as err:
         raise ValueError(f"{str(value)!r}: no such user's home folder") from err
+    except UnicodeEncodeError as err:
+        raise ValueError(
+            f"{str(path)!r} is no text in this locale\n  use one of UTF-8: LC_ALL=C.UTF-8 tune ..."
+        ) from err
+    return path
 
 
 Duration = Annotated[

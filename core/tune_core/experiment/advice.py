@@ -20,6 +20,8 @@ __all__ = ["Advice"]
 
 T = TypeVar("T")
 
+_Call = tuple[Callable[..., Any], tuple[Any, ...], asyncio.Future[Any] | None]
+
 _BACKLOG = 20_000  # intermediate results that may wait for the algorithm's judgement
 
 
@@ -55,9 +57,7 @@ class Advice:
         self._room.set()
         self._since: float | None = None
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._queue: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="tune-algorithm", daemon=True).start()
 
     @property
@@ -88,7 +88,7 @@ class Advice:
         # Anything heard while it was thinking may have changed its mind.
         self.declined = parameters is None and heard == self.heard
         if parameters is not None:
-            self._unattended(self.call(self.advisor.register_pending, parameter_id, parameters))
+            self._unattended(self.advisor.register_pending, parameter_id, parameters)
         return parameters, heard
 
     def tell(self, event_id: int, call: Callable[..., None], *arguments: Any) -> None:
@@ -96,7 +96,7 @@ class Advice:
         self.heard = event_id
         self.declined = False
         if not self._failed:
-            self._unattended(self.call(call, *arguments))
+            self._unattended(call, *arguments)
 
     def assess(
         self, event_id: int, key: AttemptKey, sequence: int, values: Sequence[float]
@@ -108,8 +108,7 @@ class Advice:
         if self._backlog > _BACKLOG:
             self._room.clear()
         verdict = self.call(self._assess, key, sequence, values)
-        verdict.add_done_callback(lambda _: self._assessed(len(values)))
-        self._unattended(verdict)
+        verdict.add_done_callback(lambda done: self._assessed(done, len(values)))
         return verdict
 
     async def room(self) -> None:
@@ -119,7 +118,7 @@ class Advice:
     def call(self, function: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
         """Queue a call; the future has its result or its exception."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put((lambda: function(*arguments), future))
+        self._queue.put((function, arguments, future))
         return future
 
     def end(self) -> None:
@@ -132,13 +131,9 @@ class Advice:
             self._failed = True
             self._on_failure(error)
 
-    def _unattended(self, future: asyncio.Future[Any]) -> None:
-        def look(done: asyncio.Future[Any]) -> None:
-            error = done.exception()
-            if error is not None:
-                self.fail(error)
-
-        future.add_done_callback(look)
+    def _unattended(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Queue a call of whose end nobody needs to hear, unless it fails."""
+        self._queue.put((function, arguments, None))
 
     def _assess(self, key: AttemptKey, sequence: int, values: Sequence[float]) -> bool:
         # Once condemned it is not heard any more, so that replay makes the same calls however the
@@ -150,7 +145,10 @@ class Advice:
                 self._condemned.add(key)
         return key not in self._condemned
 
-    def _assessed(self, count: int) -> None:
+    def _assessed(self, done: asyncio.Future[bool], count: int) -> None:
+        error = done.exception()
+        if error is not None:
+            self.fail(error)
         self._backlog -= count
         if self._backlog <= _BACKLOG // 2:
             self._room.set()
@@ -159,20 +157,24 @@ class Advice:
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
-            call, future = item
+            function, arguments, future = item
             self._since = time.monotonic()
             try:
-                result = call()
+                result = function(*arguments)
             except BaseException as err:  # noqa: BLE001 (handed to whoever awaits the call)
-                self._answer(_fail, future, err)
+                if future is None:
+                    self._answer(self.fail, err)
+                else:
+                    self._answer(_fail, future, err)
             else:
-                self._answer(_succeed, future, result)
+                if future is not None:
+                    self._answer(_succeed, future, result)
             finally:
                 self._since = None
 
-    def _answer(self, how: Callable[..., None], future: asyncio.Future[Any], content: Any) -> None:
+    def _answer(self, how: Callable[..., None], *content: Any) -> None:
         try:
-            self._loop.call_soon_threadsafe(how, future, content)
+            self._loop.call_soon_threadsafe(how, *content)
         except RuntimeError:
             return  # the loop is closed: the manager ended while the algorithm was computing
 

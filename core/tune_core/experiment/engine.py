@@ -305,10 +305,9 @@ class Engine:
             wait_s = min(wait_s, self._overdue - now)
         if self.limits.duration_s is not None and not self._is_overtime():
             wait_s = min(wait_s, self.limits.duration_s - self._elapsed_s())
-        try:
-            await asyncio.wait_for(self._wake.wait(), max(0.001, wait_s))
-        except TimeoutError:
-            return  # nothing happened: look all the same
+        look = asyncio.get_running_loop().call_later(max(0.001, wait_s), self.wake)
+        await self._wake.wait()
+        look.cancel()
 
     def _interrupt(self) -> None:
         for trial in self.roster.live.values():

@@ -72,11 +72,10 @@ class Reception:
                 told.append((message.kind, metric))
         if rows:
             last = rows[-1].id
-            is_final = any(row.final for row in rows)
             self._journal.append(
                 *rows,
                 _progress(trial),
-                urgent=is_final,
+                urgent=False,  # the end of the trial, which mostly follows, is recorded with it
                 then=lambda: self._recorded(trial, key, last, told),
             )
         await self._journal.writer.room()

@@ -37,7 +37,11 @@ _ALPHABET = string.ascii_lowercase + string.digits
 
 def experiments_home() -> Path:
     """`$TUNE_HOME`, or `~/tune-experiments`."""
-    return Path(os.environ.get("TUNE_HOME") or "~/tune-experiments").expanduser().absolute()
+    path = Path(os.environ.get("TUNE_HOME") or "~/tune-experiments")
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as err:
+        raise StoreError(f"{path}: no such user's home folder\n  set TUNE_HOME to a folder of yours") from err
 
 
 class ExperimentDirectory:
@@ -184,6 +188,11 @@ def _entries(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except FileNotFoundError:
         return []
+    except OSError as err:
+        raise StoreError(
+            f"{folder}: the experiments there cannot be listed: {err.strerror}\n"
+            "  set TUNE_HOME to a folder that you may read"
+        ) from err
 
 
 def _refuse_open_folder(folder: Path) -> None:
