@@ -68,6 +68,41 @@ def test_search_space_changed_offline_is_searched_after_resume(tmp_path: Path, t
 
 
 @pytest.mark.usefixtures("done")
+def test_resume_says_what_is_gone_and_spends_no_trial(
+    tmp_path: Path, tune: Tune, environment: dict[str, str]
+) -> None:
+    tune("update", "trialnum", "--value", "5")
+    (tmp_path / "mine.py").unlink()
+    for options in ([], ["--background"]):
+        refused = tune("resume", *options, status=2).stderr
+        assert refused.endswith(f"tuner.className: no file mine.py in {tmp_path}\n")
+    (tmp_path / "mine.py").write_text(TUNER)
+    environment["TUNE_DISABLE_PLUGINS"] = "local"
+    refused = tune("resume", status=2).stderr
+    assert "trainingService.platform: no training service called 'local'" in refused
+    assert "left out by TUNE_DISABLE_PLUGINS" in refused
+    del environment["TUNE_DISABLE_PLUGINS"]
+    assert "DONE, 5/5" in tune("resume").stdout
+
+
+def test_resume_without_the_code_directory_is_refused(tmp_path: Path, tune: Tune) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    for name, text in {"config.yml": CONFIG, "trial.py": TRIAL, "mine.py": TUNER}.items():
+        (code / name).write_text(text)
+    (code / "config.yml").write_text(CONFIG.replace("className: mine.Mine", "name: Random"))
+    tune("run", "code/config.yml", "--id", "moved", "--quiet")
+    tune("update", "trialnum", "--value", "5")
+    code.rename(tmp_path / "new")
+    refused = tune("resume", status=2).stderr
+    assert refused.startswith(f"tune: trialCodeDirectory: no folder {str(code)!r}, where experiment moved")
+    assert f"ln -s NEW {code}" in refused
+    assert len(json.loads(tune("trial", "ls", "--json").stdout)) == 3
+    code.symlink_to(tmp_path / "new")
+    assert "DONE, 5/5: 5 succeeded" in tune("resume").stdout
+
+
+@pytest.mark.usefixtures("done")
 def test_space_that_the_algorithm_refuses_is_refused_offline(tmp_path: Path, tune: Tune) -> None:
     refused = tune("update", "searchspace", "-f", space(tmp_path, x=[5, 6], z=[0, 1]), status=2)
     assert refused.stderr == "tune: Mine takes one parameter\n"

@@ -642,3 +642,10 @@ def test_algorithm_that_fails_in_replay_is_in_the_record(lab: Lab) -> None:
     with lab.record as record:
         (data,) = [data for *_, data in record.events(kinds=("failed",))]
     assert "my own bug" in data["traceback"]
+
+
+def test_folder_is_removed_when_the_record_cannot_be_begun(lab: Lab) -> None:
+    parts = lab.parts(lambda parameters: 0.0)
+    with pytest.raises(ValueError, match="JSON"):
+        create_record(lab.directory, parts, {"not JSON": float("nan")})
+    assert not lab.directory.path.exists()

@@ -302,7 +302,8 @@ class Plugins:
         near = [names[each] for each in difflib.get_close_matches(name.casefold(), names)]
         installed = ", ".join(dict.fromkeys(found.driver.name for found in choices)) or "none"
         hint = f"       did you mean {' or '.join(map(repr, near))}?" if near else ""
-        package = "<name>" if near else _canonical(re.sub(r"[^\w.-]", "", name)) or "<name>"
+        distribution = _canonical(re.sub(r"[^\w.-]", "", name.partition(":")[0]))
+        package = "<name>" if near else distribution.removeprefix("tune-") or "<name>"
         return "\n".join(
             [
                 f"no {KINDS[kind].words.partition(' ')[2]} called {name!r}",

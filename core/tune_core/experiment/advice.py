@@ -162,10 +162,7 @@ class Advice:
             try:
                 result = function(*arguments)
             except BaseException as err:  # noqa: BLE001 (handed to whoever awaits the call)
-                if future is None:
-                    self._answer(self.fail, err)
-                else:
-                    self._answer(_fail, future, err)
+                self._answer(_fail, future, err) if future else self._answer(self.fail, err)
             else:
                 if future is not None:
                     self._answer(_succeed, future, result)

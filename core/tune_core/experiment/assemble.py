@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
 from pathlib import Path
 
 from tune_core.algorithms.base import Advisor
 from tune_core.algorithms.compose import TunerAdvisor
 from tune_core.config.algorithm import Choice, choose
-from tune_core.config.model import ExperimentConfig
+from tune_core.config.model import AlgorithmConfig, ExperimentConfig
+from tune_core.config.problems import error_of
 from tune_core.config.values import expand_references
 from tune_core.errors import ConfigError
 from tune_core.experiment.manager import Parts, create_record
@@ -28,8 +30,8 @@ def assemble(config: ExperimentConfig) -> Parts:
     Raises:
         ConfigError, PluginError, SearchSpaceError: It cannot be made.
     """
-    algorithm = choose("tuner", config.algorithm) if config.tuner else choose("advisor", config.algorithm)
-    assessor = choose("assessor", config.assessor) if config.assessor else None
+    algorithm = _choose("tuner" if config.tuner else "advisor", config.algorithm)
+    assessor = _choose("assessor", config.assessor) if config.assessor else None
     service = plugins().find("training_service", config.training_service.platform).load()
     gpus = config.tuner_gpu_indices
     return Parts(
@@ -51,8 +53,11 @@ def create(config: ExperimentConfig, experiment_id: str | None = None) -> tuple[
     return directory, parts
 
 
-def reopen(directory: ExperimentDirectory) -> Parts:
+def reopen(directory: ExperimentDirectory, *, runs_trials: bool = True) -> Parts:
     """The parts of an experiment that exists, from its record.
+
+    Args:
+        runs_trials: False when no trial will be started, so that their code need not be there.
 
     Raises:
         ConfigError: It was started from Python with a function, which only Python can give again;
@@ -66,9 +71,22 @@ def reopen(directory: ExperimentDirectory) -> Parts:
             f"  go on from Python: Experiment.resume({directory.id!r}, function)"
         )
     config = ExperimentConfig.from_json(json.dumps(state["config"]))
+    code = config.trial_code_directory
+    if runs_trials and not code.is_dir():  # every trial would fail, and its number would be spent
+        raise ConfigError(
+            f"trialCodeDirectory: no folder {str(code)!r}, where experiment {directory.id} runs its trials\n"
+            f"  put it back, or a link in its place: ln -s NEW {shlex.quote(str(code))}"
+        )
     # What the algorithm is replayed from; the space in the state may be a later one.
     config.search_space = state["first_search_space"]
     return assemble(config)
+
+
+def _choose(section: str, config: AlgorithmConfig) -> Choice:
+    try:
+        return choose(section, config)
+    except ConfigError as err:
+        raise error_of([problem.within((section,)) for problem in err.problems]) from err
 
 
 def _advisor(algorithm: Choice, assessor: Choice | None) -> Advisor:

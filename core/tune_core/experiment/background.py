@@ -80,10 +80,11 @@ def main() -> int:
     from tune_core.experiment.manager import log_to_folder, manage
 
     directory = find_experiment(sys.argv[1])
-    begin = _stop_at_once if "--stop" in sys.argv[2:] else stop_on_signals
+    only_stop = "--stop" in sys.argv[2:]
+    begin = _stop_at_once if only_stop else stop_on_signals
     try:
         log_to_folder(directory)
-        status = asyncio.run(manage(directory, reopen(directory), begin))
+        status = asyncio.run(manage(directory, reopen(directory, runs_trials=not only_stop), begin))
     except TuneError as err:
         print(f"tune: {err}", file=sys.stderr)
         return err.exit_code

@@ -22,7 +22,7 @@ from tune_core.experiment.settings import Limits, Settings
 from tune_core.services.base import ServiceContext, TrainingService
 from tune_core.space import SearchSpace
 from tune_core.store.commands import open_commands
-from tune_core.store.directory import ExperimentDirectory
+from tune_core.store.directory import ExperimentDirectory, delete_experiment
 from tune_core.store.events import Answer, Event, write_rows
 from tune_core.store.lock import ManagerLock, manager_identity
 from tune_core.store.reader import Record
@@ -58,7 +58,7 @@ class Parts:
 
 
 def create_record(directory: ExperimentDirectory, parts: Parts, config: dict[str, Any] | None) -> None:
-    """Write the first event of a new experiment.
+    """Write the first event of a new experiment; if that fails, its folder is removed again.
 
     Args:
         config: What `tune resume` builds the parts from again; None if only code can.
@@ -76,13 +76,14 @@ def create_record(directory: ExperimentDirectory, parts: Parts, config: dict[str
         "limits": asdict(settings.limits),
         "version": __version__,
     }
-    connection = open_writer(directory.record)
     try:
-        connection.execute("BEGIN IMMEDIATE")
-        write_rows(connection, [Event("created", data, time=time.time(), id=1)])
-        connection.execute("COMMIT")
-    finally:
-        connection.close()
+        with contextlib.closing(open_writer(directory.record)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            write_rows(connection, [Event("created", data, time=time.time(), id=1)])
+            connection.execute("COMMIT")
+    except BaseException:
+        delete_experiment(directory)
+        raise
 
 
 async def manage(

@@ -55,7 +55,7 @@ def change_search_space(directory: ExperimentDirectory, space: SearchSpace) -> N
 
 
 def _ask_algorithm(directory: ExperimentDirectory, space: SearchSpace) -> None:
-    parts = reopen(directory)
+    parts = reopen(directory, runs_trials=False)
     parts.check_space(space)
     connection = open_reader(directory.record)
     try:

@@ -26,6 +26,7 @@ from tune_core.errors import (
 __all__ = [
     "ExperimentDirectory",
     "create_experiment",
+    "delete_experiment",
     "experiments_home",
     "find_experiment",
     "list_experiments",
