@@ -169,12 +169,18 @@ class LocalService(TrainingService, Listener):
         _prepare(attempt)
         visible = {} if attempt.gpu_number is None else _visible(gpus)
         launch = self._launch(attempt, secrets.token_hex(8), visible)
-        self._runtime.create_files(launch)
-        if self._warm is not None and self._warm.fork(key, launch):
+        if self._fork(key, launch):
             self._forking[key] = launch
         else:
             self._at_gate(key, launch, self._runtime.spawn(key, launch))
         del self._waiting[key]
+
+    def _fork(self, key: AttemptKey, launch: Launch) -> bool:
+        """Ask for a warm start, if there can be one."""
+        if self._warm is None:
+            return False
+        self._runtime.create_files(launch)  # here, where a full disk only delays the trial
+        return self._warm.fork(key, launch)
 
     def _forked(self, key: AttemptKey, started: Started) -> None:
         """A warm start was answered."""
@@ -313,16 +319,24 @@ def _prepare(attempt: Attempt) -> None:
     have been adopted.
     """
     directory = attempt.directory
-    for folder in (directory, directory / "output", _checkpoints(attempt)):
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
-    for name in ("stdout", "stderr", "messages.jsonl", "exit_status"):
-        (directory / name).unlink(missing_ok=True)
-    with open(directory / "parameter.json", "w", opener=_private) as file:
-        json.dump(attempt.parameters, file)
+    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not _make(directory):
+        for name in ("stdout", "stderr", "messages.jsonl", "exit_status"):
+            (directory / name).unlink(missing_ok=True)
+    _make(directory / "output")
+    _make(_checkpoints(attempt))
+    with open(directory / "parameter.json", "wb", opener=_private) as file:
+        file.write(json.dumps(attempt.parameters).encode())
+
+
+def _make(folder: Path) -> bool:
+    """Make a folder that is closed to others; False if it was there."""
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _private(path: str, flags: int) -> int:
-    fd = os.open(path, flags, 0o600)
-    os.fchmod(fd, 0o600)
-    return fd
+    return os.open(path, flags, 0o600)

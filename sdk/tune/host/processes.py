@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import Any, Iterable, Mapping, NamedTuple
+from typing import Any, Collection, Iterable, Mapping, NamedTuple
 
 from tune.host import syscalls
 
@@ -33,7 +33,7 @@ MARK = "TUNE_MARK"
 """The variable with the marks of this trial and of the trials it runs in, separated by colons."""
 
 _PROC = os.path.isdir("/proc/self")
-_KERNEL_THREAD = 0x00200000  # PF_KTHREAD in the flags of /proc/PID/stat
+_NO_SESSION = 0  # of the kernel's threads, and of what entered this container from outside
 
 
 class Identity(NamedTuple):
@@ -65,13 +65,11 @@ class Process(NamedTuple):
     group: int
     session: int
     state: str
-    flags: int = 0
 
 
 def boot_id() -> str:
     try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            return file.read().strip()
+        return _read("/proc/sys/kernel/random/boot_id").decode().strip()
     except OSError:
         # macOS. The text changes when the clock is set, at worst calling a live trial lost.
         done = subprocess.run(["sysctl", "-n", "kern.boottime"], capture_output=True, text=True, check=False)
@@ -83,8 +81,7 @@ def look(pid: int) -> Process | None:
     if not _PROC:
         return next((process for process in _ps() if process.pid == pid), None)
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            stat = file.read(4096)
+        stat = _read(f"/proc/{pid}/stat")
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The second field is the program's name in parentheses, which may hold anything.
@@ -96,7 +93,6 @@ def look(pid: int) -> Process | None:
         group=int(fields[2]),
         session=int(fields[3]),
         state=fields[0].decode(),
-        flags=int(fields[6]),
     )
 
 
@@ -108,19 +104,18 @@ def identify(pid: int, boot: str) -> Identity | None:
 def last_pid() -> int | None:
     """The pid that was given out last, or None where that is not told."""
     try:
-        with open("/proc/loadavg") as file:
-            return int(file.read().split()[4])
+        return int(_read("/proc/loadavg").split()[4])
     except OSError:
         return None
 
 
-def open_process(identity: Identity) -> int | None:
-    """A pidfd of the process, or None where there are none.
+def open_process(identity: Identity, boot: str) -> int | None:
+    """A pidfd of the process, or None where there are none; `boot` is this machine's boot id.
 
     Raises:
         ProcessLookupError: It has ended, though perhaps another one has its pid.
     """
-    if identity.boot != boot_id():
+    if identity.boot != boot:
         raise ProcessLookupError(f"the machine was restarted after process {identity.pid} had begun")
     pidfd = syscalls.pidfd_open(identity.pid)
     process = look(identity.pid)
@@ -158,11 +153,14 @@ class Wanted(NamedTuple):
     leader: Identity
 
 
-def find_marked(wanted: Mapping[Any, Wanted], above_pid: int = 0) -> tuple[dict[Any, list[Process]], bool]:
+def find_marked(
+    wanted: Mapping[Any, Wanted], above_pid: int = 0, strange: Collection[int] = ()
+) -> tuple[dict[Any, list[Process]], bool]:
     """The processes of each of the trials in `wanted`, zombies left out, in one pass.
 
     Processes up to `above_pid` are left out, which is right for trials younger than the pids take
-    to come round again, and much cheaper then.
+    to come round again, and much cheaper then. So are those of the sessions `strange`: a process
+    can leave its session for a new one of its own, and for no other.
 
     Returns:
         Them, and whether that is sure: a process in the middle of an `exec` shows no environment.
@@ -174,7 +172,7 @@ def find_marked(wanted: Mapping[Any, Wanted], above_pid: int = 0) -> tuple[dict[
     owner: dict[int, Any] = {}
     others: list[Process] = []
     sure = True
-    for process in _all(above_pid):
+    for process in _all(above_pid, {*strange, os.getsid(0), _NO_SESSION}):
         if process.state in "ZX" or _order(process.start) < oldest or process.pid == os.getpid():
             continue
         key = sessions.get(process.session)
@@ -201,15 +199,23 @@ def _order(start: str) -> int:
     return int(start) if start.isdigit() else 0
 
 
-def _all(above_pid: int) -> Iterable[Process]:
+def _all(above_pid: int, strange: Collection[int]) -> Iterable[Process]:
     if not _PROC:
         yield from _ps()
         return
     for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) > above_pid:
+        # To ask for the session takes a twentieth of what it takes to look.
+        if name.isdigit() and int(name) > above_pid and _session(int(name)) not in strange:
             process = look(int(name))
-            if process is not None and not process.flags & _KERNEL_THREAD:
+            if process is not None:
                 yield process
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
 
 
 def _marks(process: Process) -> list[bytes] | None:
@@ -234,6 +240,15 @@ def _marks(process: Process) -> list[bytes] | None:
     if start < 0:
         return []
     return environment[start + len(MARK) + 1 :].split(b"\0", 1)[0].split(b":")
+
+
+def _read(path: str) -> bytes:
+    """What is in a small file of /proc."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 4096)
+    finally:
+        os.close(fd)
 
 
 def _ps() -> Iterable[Process]:

@@ -17,10 +17,9 @@ import signal
 import time
 from typing import Any, Hashable, NamedTuple
 
-from tune.host import launch, output, processes
+from tune.host import launch, output, processes, syscalls
 from tune.host.processes import Identity, Process
 from tune.host.reader import Problem, Record, RecordReader
-from tune.host.syscalls import Inotify
 
 __all__ = ["End", "Listener", "Runtime"]
 
@@ -113,9 +112,9 @@ class Runtime:
         self._ending: dict[Hashable, None] = {}  # first process gone, or being killed
         self._blind: dict[Hashable, None] = {}  # without a pidfd
         self._tick_at = 0.0
-        self._inotify: Inotify | None = None
+        self._inotify: syscalls.Inotify | None = None
         try:
-            self._inotify = Inotify()
+            self._inotify = syscalls.Inotify()
             self._selector.register(self._inotify.fileno(), selectors.EVENT_READ, None)
         except OSError:
             pass  # the timer will look
@@ -242,7 +241,7 @@ class Runtime:
     def _watch(self, key: Hashable, trial: _Trial) -> None:
         self._trials[key] = trial
         try:
-            pidfd = processes.open_process(trial.identity)
+            pidfd = self._open_process(trial)
         except ProcessLookupError:
             trial.clean = trial.identity.boot != self._boot
             self._leader_gone(key, trial)
@@ -259,6 +258,11 @@ class Runtime:
             except OSError:
                 pass  # no file, or too many watches: the timer will look
         self._tick_at = min(self._tick_at, time.monotonic() + self._tick_s())
+
+    def _open_process(self, trial: _Trial) -> int | None:
+        if trial.child:  # nobody else has its pid before it is waited for
+            return syscalls.pidfd_open(trial.identity.pid)
+        return processes.open_process(trial.identity, self._boot)
 
     def _tick_s(self) -> float:
         blind = self._blind or len(self._watches) < len(self._trials)
@@ -320,7 +324,12 @@ class Runtime:
             if not trial.clean
         }
         if wanted:
-            found, sure = processes.find_marked(wanted, self._above_pid(now, due.values()))
+            strange = [
+                trial.identity.pid
+                for key, trial in self._trials.items()
+                if trial.child and key not in wanted  # not waited for, so that nobody else has its pid
+            ]
+            found, sure = processes.find_marked(wanted, self._above_pid(now, due.values()), strange)
         for key, trial in due.items():
             left = found[key] if key in wanted else []
             if trial.gone and not left and (trial.clean or sure or trial.unsure >= _UNSURE_SCANS):
