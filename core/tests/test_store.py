@@ -192,7 +192,7 @@ asyncio.run(main())
         assert [trial.sequence for trial in record.trials()][: confirmed + 1] == list(range(confirmed + 1))
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="mounting a small disk needs root")
+@pytest.mark.skipif(os.getuid() != 0, reason="platform: mounting a small disk needs root")
 def test_full_disk_loses_nothing_and_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

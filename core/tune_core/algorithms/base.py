@@ -142,8 +142,8 @@ class Advisor(_Seeded, ABC):
     `report_intermediate` for an algorithm that has no use for them.
     """
 
-    listens: ClassVar[bool] = True
-    replays_proposals: ClassVar[bool] = True  # as `Tuner.replays_proposals`
+    listens: bool = True
+    replays_proposals: bool = True  # as `Tuner.replays_proposals`
 
     @abstractmethod
     def update_search_space(self, search_space: SearchSpace) -> None:

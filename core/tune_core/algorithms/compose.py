@@ -33,9 +33,9 @@ class TunerAdvisor(Advisor):
     def __init__(self, tuner: Tuner, assessor: Assessor | None = None) -> None:
         self.tuner = tuner
         self.assessor = assessor
-        self.listens = assessor is not None  # type: ignore[misc]
-        self.replays_proposals = tuner.replays_proposals  # type: ignore[misc]
-        self.default_optimize_mode = tuner.default_optimize_mode  # type: ignore[misc]
+        self.listens = assessor is not None
+        self.replays_proposals = tuner.replays_proposals
+        self.default_optimize_mode = tuner.default_optimize_mode  # type: ignore[misc]  (each tuner has its own)
         self._parameters: dict[int, Parameters] = {}  # of trials that are not over
         self._histories: dict[int, list[float]] = {}
         self._seen: set[Hashable] = set()
