@@ -300,6 +300,25 @@ def test_control_c_asks_and_stops_cleanly(project: Path, environment: dict[str, 
     assert tune("experiment", "status").stdout == "STOPPED\n"
 
 
+def test_experiment_outlives_whoever_read_its_progress(
+    project: Path, environment: dict[str, str], tune: Tune
+) -> None:
+    (project / "trial.py").write_text("import time; time.sleep(0.5)\n" + QUICK)
+    line = f"set -o pipefail; {sys.executable} -m tune_core run config.yml --id piped 2>&1 | head -n 1"
+    done = subprocess.run(
+        ["bash", "-c", line],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("tune: experiment piped, in ")
+    assert tune("experiment", "status", "piped").stdout == "DONE\n"
+
+
 def test_experiment_outlives_its_terminal(project: Path, environment: dict[str, str], tune: Tune) -> None:
     (project / "trial.py").write_text(SLOW)
     terminal = Terminal(environment, project, "run", "config.yml", "--id", "left", controlling=True)

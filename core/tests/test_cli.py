@@ -97,7 +97,7 @@ def test_validate_tells_remarks_and_problems(tmp_path: Path, capsys: pytest.Capt
     assert main(["validate", "exp.yml"]) == 2
     assert capsys.readouterr().err == (
         "tune: exp.yml has 2 problems\n"
-        "  exp.yml:4:1: trialCommand: 3 is not text\n"
+        "  exp.yml:4:1: trialCommand: 3 is not text; quote it to make it so\n"
         "  exp.yml:6:1: maxTrials: no such key, did you mean 'maxTrialNumber'?\n"
     )
 
@@ -112,7 +112,13 @@ def test_validate_json_is_for_programs(tmp_path: Path, capsys: pytest.CaptureFix
     captured = capsys.readouterr()
     assert captured.err == ""
     assert json.loads(captured.out)["problems"] == [
-        {"file": "exp.yml", "line": 4, "column": 1, "key": "trialCommand", "message": "3 is not text"}
+        {
+            "file": "exp.yml",
+            "line": 4,
+            "column": 1,
+            "key": "trialCommand",
+            "message": "3 is not text; quote it to make it so",
+        }
     ]
 
 

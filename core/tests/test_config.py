@@ -236,7 +236,7 @@ def test_preferred_tuner_is_picked_when_none_is_named(
 def test_missing_tuner_is_told_with_everything_else(tmp_path: Path) -> None:
     first, second = refusal(tmp_path, UNNAMED.replace("echo hello", "3"))
     assert first.startswith("exp.yml: tuner: no tuner is named, and none that is installed offers itself")
-    assert second == "exp.yml:4:1: trialCommand: 3 is not text"
+    assert second == "exp.yml:4:1: trialCommand: 3 is not text; quote it to make it so"
 
 
 @pytest.mark.parametrize("name", ["space.json", "space.yml"])

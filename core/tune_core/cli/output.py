@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
@@ -94,4 +95,5 @@ def when(moment: float | None) -> str:
 
 
 def remark(text: str) -> None:
-    print(f"tune: {text}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # a reader that went away must not end what goes on
+        print(f"tune: {text}", file=sys.stderr)

@@ -178,7 +178,11 @@ def _message(kind: str, error: Any) -> str:
         return str(context.get("error") or error["msg"])
     seen = _shown(error["input"])
     if kind in _TYPES:
-        hint = "" if error["input"] is not None else "; leave the key out to get the default"
+        hint = ""
+        if error["input"] is None:
+            hint = "; leave the key out to get the default"
+        elif kind == "string_type" and isinstance(error["input"], bool | int | float):
+            hint = "; quote it to make it so"
         return f"{seen} is not {_TYPES[kind]}{hint}"
     if kind in {"literal_error", "enum"}:
         expected = str(context.get("expected", ""))

@@ -114,9 +114,11 @@ class Record:
 
     def status(self) -> str:
         """The experiment's status; CRASHED when it says RUNNING and nobody runs it."""
-        row = self._connection.execute("SELECT value FROM state WHERE key = 'status'").fetchone()
-        status = str(json.loads(row[0])) if row else "INITIALIZED"
-        if status in _LIVE and not self.is_managed():
+        rows = self._connection.execute("SELECT key, value FROM state WHERE key IN ('status', 'manager')")
+        found = dict(rows.fetchall())
+        status = str(json.loads(found.get("status", '"INITIALIZED"')))
+        was_managed = "manager" in found
+        if status in _LIVE and was_managed and not self.is_managed():
             return "CRASHED"
         return status
 
