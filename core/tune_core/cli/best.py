@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import click
 
-from tune_core.cli.options import as_json, experiment_argument
+from tune_core.cli.options import MOST, as_json, experiment_argument
 from tune_core.cli.output import clean, number, print_json, remark
 
 
 @click.command()
 @experiment_argument
-@click.option("-n", "--number", "count", type=click.IntRange(1), default=1, help="How many, best first.")
+@click.option(
+    "-n", "--number", "count", type=click.IntRange(1, MOST), default=1, help="How many, best first."
+)
 @as_json
 def best(experiment: str | None, count: int, as_json: bool) -> None:
     """Show the best configuration found so far."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from tune_core.cli.options import experiment_argument, experiment_option, trial_argument
+from tune_core.cli.options import MOST, experiment_argument, experiment_option, trial_argument
 from tune_core.cli.output import clean
 from tune_core.errors import ExperimentNotFoundError
 
@@ -21,7 +21,7 @@ def log() -> None:
     """Read what the manager and the trials wrote."""
 
 
-_tail = click.option("--tail", "-n", type=click.IntRange(0), help="Only the last lines.")
+_tail = click.option("--tail", "-n", type=click.IntRange(0, MOST), help="Only the last lines.")
 _follow = click.option("--follow", "-f", is_flag=True, help="Go on as long as more may come.")
 
 
@@ -43,7 +43,7 @@ def manager(experiment: str | None, tail: int | None, follow: bool) -> None:
 @trial_argument
 @experiment_option
 @click.option("--stderr", is_flag=True, help="Its standard error instead of its standard output.")
-@click.option("--attempt", type=click.IntRange(1), help="Which attempt, from 1; the newest by default.")
+@click.option("--attempt", type=click.IntRange(1, MOST), help="Which attempt, from 1; the newest by default.")
 @_tail
 @_follow
 def trial(

@@ -12,6 +12,9 @@ __all__ = ["as_json", "config_file", "experiment_argument", "experiment_option",
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+MOST = 2**62
+"""The largest number that options take: the record's integers have 64 bits."""
+
 
 def as_json(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)

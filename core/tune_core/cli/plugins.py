@@ -45,7 +45,8 @@ def list_(load: bool, as_json: bool) -> int:
 
 @plugins_.command()
 @click.argument("name")
-def show(name: str) -> int:
+@as_json
+def show(name: str, as_json: bool) -> int:
     """Show a plugin. NAME is its package, or the name of something it brings.
 
     Everything it brings is imported; the exit code is 1 when that fails.
@@ -55,6 +56,11 @@ def show(name: str) -> int:
         raise PluginError(
             f"nothing that is installed is called {name!r}\n  `tune plugins list` shows what is here"
         )
+    if as_json:
+        rows = [_row(found, True) for found in _everything() if found.plugin in chosen]
+        print_json({"packages": [_plugin_row(plugin) for plugin in chosen], "drivers": rows})
+        faults = [row["error"] for row in rows] + [plugin.error for plugin in chosen]
+        return 1 if any(faults) else 0
     healthy = True
     for plugin in plugins().installed:
         if plugin in chosen:

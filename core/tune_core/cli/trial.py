@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tune_core.cli.options import (
+    MOST,
     as_json,
     complete_trial,
     experiment_argument,
@@ -51,8 +52,10 @@ def trial() -> None:
     type=click.Choice([state.value for state in TrialState], case_sensitive=False),
     help="Only trials in this state; may be repeated.",
 )
-@click.option("--limit", type=click.IntRange(1), help=f"The most to show; the newest {_PAGE} without --json.")
-@click.option("--before", type=int, help="Only trials with a lower number, to page back.")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST), help=f"The most to show; the newest {_PAGE} without --json."
+)
+@click.option("--before", type=click.IntRange(0, MOST), help="Only trials with a lower number, to page back.")
 @as_json
 def ls(
     experiment: str | None, states: tuple[str, ...], limit: int | None, before: int | None, as_json: bool

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tune_core.cli.options import as_json, experiment_argument
-from tune_core.cli.output import print_json
+from tune_core.cli.output import clean, print_json
 
 if TYPE_CHECKING:
     from tune_core.experiment.view import ExperimentView, TrialView
@@ -30,9 +31,7 @@ def view(experiment: str | None, as_json: bool) -> None:
 
     with Record(find_experiment(experiment)) as record:
         if as_json:
-            now = view_of(record)
-            counts = {state.value: count for state, count in now.counts.items()}
-            print_json({**asdict(now), "counts": counts})
+            print_json(view_row(view_of(record)))
             return
         with display() as screen:
             revision = None
@@ -50,28 +49,46 @@ def view(experiment: str | None, as_json: bool) -> None:
     "--time", "-t", "seconds", type=click.FloatRange(0.1), default=3.0, help="Seconds between looks."
 )
 @click.option("--once", is_flag=True, help="Look once and end.")
-def top(seconds: float, once: bool) -> None:
-    """Watch all running experiments of this machine. Ctrl-C ends it."""
-    from tune_core.cli.live import headline
-    from tune_core.store.directory import list_experiments
-    from tune_core.store.reader import Record
+@as_json
+def top(seconds: float, once: bool, as_json: bool) -> None:
+    """Watch all running experiments of this machine. Ctrl-C ends it.
 
+    With --json, and where nobody watches, it looks once.
+    """
+    from tune_core.cli.live import headline
+
+    if as_json:
+        print_json([view_row(now) for now in _running()])
+        return
     repeat = sys.stdout.isatty() and not once
     while True:
-        lines = []
-        for directory in list_experiments():
-            with Record(directory) as record:
-                if record.is_managed():
-                    now = view_of(record)
-                    lines.append(
-                        f"{now.id}  {now.status}  {headline(now)}" + (f"  {now.name}" if now.name else "")
-                    )
+        lines = [
+            f"{now.id}  {now.status}  {headline(now)}" + (f"  {clean(now.name)}" if now.name else "")
+            for now in _running()
+        ]
         if repeat:
             click.clear()
         print("\n".join(lines) or "no experiment is running", flush=True)
         if not repeat:
             return
         time.sleep(seconds)
+
+
+def _running() -> Iterator[ExperimentView]:
+    """The experiments that have a manager, newest first."""
+    from tune_core.store.directory import list_experiments
+    from tune_core.store.lock import ManagerLock
+    from tune_core.store.reader import Record
+
+    for directory in list_experiments():
+        if ManagerLock.is_held(directory.lock):
+            with Record(directory) as record:
+                yield view_of(record)
+
+
+def view_row(view: ExperimentView) -> dict[str, Any]:
+    """A picture of an experiment as `--json` gives it."""
+    return {**asdict(view), "counts": {state.value: count for state, count in view.counts.items()}}
 
 
 def view_of(record: Record) -> ExperimentView:

@@ -176,7 +176,7 @@ class Record:
             f"SELECT {_TRIAL_COLUMNS} FROM trial WHERE {column} = ?",  # noqa: S608 (no user text)
             (name,),
         ).fetchone()
-        if row is None and isinstance(name, str) and name.isdecimal():
+        if row is None and isinstance(name, str) and name.isdecimal() and len(name) < 19:  # SQLite's integers
             return self.trial(int(name))
         if row is None:
             raise ExperimentNotFoundError(
