@@ -373,7 +373,7 @@ def test_experiments_are_listed_by_creation_whatever_was_written_since(
     assert find_experiment().id == "newest"
 
 
-@pytest.mark.parametrize("name", ["", "a b", "../evil", "x" * 33, "ü"])
+@pytest.mark.parametrize("name", ["", "a b", "../evil", "x" * 33, "ü", "-x"])
 def test_odd_experiment_ids_are_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_HOME", str(tmp_path))
     with pytest.raises(ConfigError, match="1 to 32 letters"):

@@ -32,7 +32,7 @@ __all__ = [
     "list_experiments",
 ]
 
-_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}")
 _ALPHABET = string.ascii_lowercase + string.digits
 
 
@@ -74,7 +74,7 @@ def create_experiment(parent: Path | None = None, experiment_id: str | None = No
 
     Args:
         parent: `experimentWorkingDirectory`; None for `experiments_home()`.
-        experiment_id: 1 to 32 letters, digits, `_` and `-`; None for eight random ones.
+        experiment_id: 1 to 32 letters, digits, `_` and `-`, the first no `-`; None for eight random ones.
 
     Raises:
         ConfigError: The id has other characters.
@@ -85,7 +85,8 @@ def create_experiment(parent: Path | None = None, experiment_id: str | None = No
     parent = parent or home
     if experiment_id is not None and not _ID.fullmatch(experiment_id):
         raise ConfigError(
-            f"experiment id {experiment_id!r}: use 1 to 32 letters, digits, underscores and hyphens"
+            f"experiment id {experiment_id!r}: use 1 to 32 letters, digits, underscores and hyphens, "
+            "and no hyphen first"
         )
     try:
         for folder in (home, parent):
