@@ -35,7 +35,7 @@ class TunerAdvisor(Advisor):
         self.assessor = assessor
         self.listens = assessor is not None
         self.replays_proposals = tuner.replays_proposals
-        self.default_optimize_mode = tuner.default_optimize_mode  # type: ignore[misc]  (each tuner has its own)
+        self.default_optimize_mode = tuner.default_optimize_mode  # type: ignore[misc] # each tuner has its own
         self._parameters: dict[int, Parameters] = {}  # of trials that are not over
         self._histories: dict[int, list[float]] = {}
         self._seen: set[Hashable] = set()
