@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import random
 import string
 from collections import Counter
 
@@ -36,6 +36,7 @@ class Roster:
         self.next_sequence = restored.next_sequence
         self.best = restored.best
         self._mode = mode
+        self._random = random.Random()  # noqa: S311 (an id is no secret)
         self._by_id = {trial.id: trial for trial in self.live.values()}
         self._ids = restored.trial_ids
         over = {state: count for state, count in restored.counts.items() if state.is_terminal}
@@ -45,7 +46,7 @@ class Roster:
         """A trial with a number and an id that no other has or had."""
         sequence = self.next_sequence
         self.next_sequence += 1
-        while (name := "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))) in self._ids:
+        while (name := "".join(self._random.choices(_ID_ALPHABET, k=_ID_LENGTH))) in self._ids:
             pass
         self._ids.add(name)
         trial = LiveTrial(sequence, name, parameters, source)
