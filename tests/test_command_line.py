@@ -352,7 +352,7 @@ def test_crashed_experiment_is_not_deleted_before_its_trials_ended(
     refused = tune("experiment", "delete", name, "--yes", status=4).stderr
     assert "2 of its trials may be running still" in refused
     assert f"end them first: tune stop {name}" in refused
-    tune("stop", name)
+    assert "2 trials that were left running are ended" in tune("stop", name).stdout
     assert not any(map(is_alive, children))
     assert tune("experiment", "status").stdout == "STOPPED\n"
     assert len(trials(tune)) == 2  # none was started for it

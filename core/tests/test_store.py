@@ -24,7 +24,7 @@ from tune_core.errors import (
 )
 from tune_core.store import directory as places
 from tune_core.store import schema
-from tune_core.store.commands import request
+from tune_core.store.commands import open_commands, request
 from tune_core.store.directory import (
     ExperimentDirectory,
     create_experiment,
@@ -311,6 +311,15 @@ def test_request_without_a_manager_says_how_to_go_on(folder: ExperimentDirectory
     schema.open_writer(folder.record).close()
     with pytest.raises(ExperimentBusyError, match=f"tune resume {folder.id}"):
         request(folder, "stop")
+
+
+def test_requests_are_left_over_only_from_before(folder: ExperimentDirectory) -> None:
+    connection = schema.open_writer(folder.record)
+    for moment in (1.0, 2.0):
+        connection.execute("INSERT INTO command (time, verb, arguments) VALUES (?, 'stop', '{}')", (moment,))
+    assert [command.id for command in open_commands(connection)] == [1, 2]
+    assert [command.id for command in open_commands(connection, before=2.0)] == [1]
+    connection.close()
 
 
 def test_folders_are_closed_to_others_whatever_the_umask(

@@ -132,7 +132,6 @@ def stop(experiment: str | None, everything: bool, timeout: float) -> None:
 def _stop(directory: ExperimentDirectory, timeout_s: float) -> None:
     from tune_core.errors import ExperimentBusyError
     from tune_core.experiment.background import launch
-    from tune_core.store.commands import request
     from tune_core.store.lock import ManagerLock
     from tune_core.store.reader import Record
 
@@ -142,11 +141,9 @@ def _stop(directory: ExperimentDirectory, timeout_s: float) -> None:
         if not left:
             raise ExperimentBusyError(f"experiment {directory.id} is not running: {status}")
         launch(directory, "--stop")
-    try:
-        unfinished = request(directory, "stop")["running"]
-        cancelled = f", {unfinished} unfinished trials were cancelled"
-    except ExperimentBusyError:
-        cancelled = ""  # it ended just now
+        cancelled = f", {left} trials that were left running are ended"
+    else:
+        cancelled = _ask_to_stop(directory)
     deadline = time.monotonic() + timeout_s
     while ManagerLock.is_held(directory.lock):
         if time.monotonic() > deadline:
@@ -157,6 +154,18 @@ def _stop(directory: ExperimentDirectory, timeout_s: float) -> None:
         time.sleep(0.05)
     print(f"experiment {directory.id} was stopped{cancelled}")
     remark(f"go on later: tune resume {directory.id}")
+
+
+def _ask_to_stop(directory: ExperimentDirectory) -> str:
+    """Ask its manager; returns what became of the trials."""
+    from tune_core.errors import ExperimentBusyError
+    from tune_core.store.commands import request
+
+    try:
+        unfinished = request(directory, "stop")["running"]
+    except ExperimentBusyError:
+        return ""  # it ended just now
+    return f", {unfinished} unfinished trials were cancelled"
 
 
 def _load(path: Path) -> ExperimentConfig:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 from tune_core.errors import TuneError
 from tune_core.experiment.engine import Engine
@@ -44,6 +45,14 @@ def launch(directory: ExperimentDirectory, *options: str) -> int:
         )
     # Reaped when it ends, in case this process lives so long.
     threading.Thread(target=process.wait, name="tune-manager-reaper", daemon=True).start()
+    try:
+        return _wait(directory, process, log)
+    except KeyboardInterrupt:
+        process.terminate()  # or it would go on although its start was called off
+        raise
+
+
+def _wait(directory: ExperimentDirectory, process: subprocess.Popen[bytes], log: Path) -> int:
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
         holder = ManagerLock.holder(directory.lock)

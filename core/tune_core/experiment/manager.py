@@ -7,6 +7,7 @@ import contextlib
 import logging
 import logging.handlers
 import os
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -63,8 +64,6 @@ def create_record(directory: ExperimentDirectory, parts: Parts, config: dict[str
     Args:
         config: What `tune resume` builds the parts from again; None if only code can.
     """
-    import time
-
     settings = parts.settings
     data = {
         "config": config,
@@ -104,6 +103,7 @@ async def manage(
         if parts.algorithm_gpus is not None:
             cleanup.enter_context(_variable("CUDA_VISIBLE_DEVICES", parts.algorithm_gpus))
         lock = ManagerLock(directory.lock)
+        taken = time.time()
         cleanup.callback(lock.release)
         engine: Engine | None = None
 
@@ -114,7 +114,7 @@ async def manage(
         writer = Writer(directory.record, on_trouble)
         cleanup.push_async_callback(writer.close)
         cleanup.push(_record_failure(writer))
-        _refuse_leftovers(directory, writer)
+        _refuse_leftovers(directory, writer, taken)
         engine = await _prepare(directory, parts, writer, lock)
         writer.append(Event("manager_started", {**manager_identity(), "version": __version__}))
         cleanup.callback(lambda: writer.append(Event("manager_ended", {"status": engine.status})))
@@ -203,11 +203,11 @@ def _variable(name: str, value: str) -> Iterator[None]:
             os.environ[name] = before
 
 
-def _refuse_leftovers(directory: ExperimentDirectory, writer: Writer) -> None:
+def _refuse_leftovers(directory: ExperimentDirectory, writer: Writer, taken: float) -> None:
     """Requests that an earlier manager did not answer: carrying them out twice would be worse."""
     connection = open_reader(directory.record)
     try:
-        for command in open_commands(connection):
+        for command in open_commands(connection, before=taken):
             writer.append(Answer(command.id, {"error": "the manager ended before it answered; ask again"}))
     finally:
         connection.close()

@@ -8,6 +8,7 @@ seconds. An experiment therefore opens no port and no socket.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sqlite3
 import time
@@ -88,7 +89,9 @@ def _wait(
     )
 
 
-def open_commands(connection: sqlite3.Connection) -> list[Command]:
-    """Requests without an answer, oldest first."""
-    rows = connection.execute("SELECT id, verb, arguments FROM command WHERE answer IS NULL ORDER BY id")
+def open_commands(connection: sqlite3.Connection, before: float = math.inf) -> list[Command]:
+    """Requests without an answer, made before a moment in seconds since the epoch; oldest first."""
+    rows = connection.execute(
+        "SELECT id, verb, arguments FROM command WHERE answer IS NULL AND time < ? ORDER BY id", (before,)
+    )
     return [Command(number, verb, json.loads(arguments)) for number, verb, arguments in rows]
