@@ -181,7 +181,10 @@ def test_json_is_read_as_json_reads_it(value: Any) -> None:
     st.dictionaries(
         st.text("abcxyz01_", min_size=1),
         st.recursive(
-            st.text("abc 01-:#.~") | st.integers(-9, 9) | st.booleans(),
+            # PyYAML takes -.5 for text and leaves it bare; here it is a number, as .5 is.
+            st.text("abc 01-:#.~").filter(lambda text: not text.startswith("-."))
+            | st.integers(-9, 9)
+            | st.booleans(),
             lambda inner: st.lists(inner, max_size=3),
         ),
         min_size=1,
