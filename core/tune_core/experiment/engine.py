@@ -286,6 +286,8 @@ class Engine:
         elif self.status in ("NO_MORE_TRIAL", "TUNER_NO_MORE_TRIAL"):
             if self.roster.live and self.reason != _OVERTIME:
                 return False  # a retry, or a trial of the user's own, is about to be submitted
+            for trial in self.roster.held.values():
+                self.journal.reason(trial, f"{_OVERTIME} before it could start; it runs on resume")
             self._set_status("DONE", self.reason)
         elif self.status == "RUNNING":
             if self.advice.declined and not self.roster.live:

@@ -89,7 +89,8 @@ class Roster:
 
     def find(self, name: str) -> LiveTrial | None:
         """The unfinished trial with this id or sequence number."""
-        return self._by_id.get(name) or (self.live.get(int(name)) if name.isdecimal() else None)
+        by_number = name.isdecimal() and len(name) < 20  # int() refuses thousands of digits
+        return self._by_id.get(name) or (self.live.get(int(name)) if by_number else None)
 
     def counts(self) -> Counter[TrialState]:
         """Trials by state."""
