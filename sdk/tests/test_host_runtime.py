@@ -326,6 +326,16 @@ def test_kill_of_one_trial_leaves_the_others(host: Host) -> None:
     assert "b" not in host.ends
 
 
+def test_end_of_one_trial_clears_its_own_and_leaves_the_others(host: Host) -> None:
+    host.start("b", "setsid sh -c 'echo $$ > $DIR/pid; exec sleep 60' & sleep 60")
+    others = host.pid("b")
+    host.start("a", SHAPES["own session"] + " until [ -s $DIR/pid ]; do sleep 0.01; done; exit 3")
+    assert host.end("a") == End(3)
+    assert not is_alive(host.pid("a"))
+    assert is_alive(others)
+    assert "b" not in host.ends
+
+
 def test_trial_within_a_trial_is_ended_with_it(host: Host) -> None:
     host.start("outer", "sleep 60")
     inner = Host(host.directory)
