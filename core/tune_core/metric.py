@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tune_core.errors import MetricError
+from tune_core.json import dump_json
 
 __all__ = ["Metric", "Mode", "orient"]
 
@@ -39,17 +40,30 @@ class Metric:
         Raises:
             MetricError: Not a number, nor a dictionary with a number under `default`.
         """
-        if isinstance(value, dict):
-            if "default" not in value:
-                keys = ", ".join(sorted(map(str, value))) or "none"
-                raise MetricError(f"the reported dictionary has no key 'default' (keys: {keys})")
-            return cls(_number(value["default"], "the value under 'default'"), value)
-        return cls(_number(value, "the reported value"), value)
+        if not isinstance(value, dict):
+            whole = _named(value)
+            return cls(_number(whole, "the reported value"), whole)
+        if "default" not in value:
+            keys = ", ".join(sorted(map(str, value))) or "none"
+            raise MetricError(f"the reported dictionary has no key 'default' (keys: {keys})")
+        whole = {**value, "default": _named(value["default"])}
+        try:
+            dump_json(whole)
+        except (ValueError, TypeError, RecursionError) as err:
+            raise MetricError(f"the reported dictionary is not JSON: {err}") from None
+        return cls(_number(whole["default"], "the value under 'default'"), whole)
 
 
 def orient(value: float, mode: Mode) -> float:
     """Turn the user's number into one where lower is better, or back."""
     return -value if mode == "maximize" else value
+
+
+def _named(value: Any) -> Any:
+    """A float that JSON does not have as the channel spells it; a reader makes 1e999 infinite."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _number(value: Any, what: str) -> float:

@@ -78,12 +78,15 @@ class Tuner(_Seeded, ABC):
     kernel replaces a configuration that was proposed before by one that was not, and ends the
     search when a finite space is used up."""
 
+    _imported = 0  # evaluations made elsewhere; their ids are negative
+
     @abstractmethod
     def update_search_space(self, search_space: SearchSpace) -> None:
         """The space to search; called first, and again when the user changes it at run time.
 
         Raises:
-            SearchSpaceError: The tuner cannot take this space; names the parameter.
+            SearchSpaceError: The tuner cannot take this space; names the parameter. Must leave no
+                trace: the search goes on in the old one.
         """
 
     @abstractmethod
@@ -93,7 +96,8 @@ class Tuner(_Seeded, ABC):
         Returns None for "not now" (asked again after the next event; must leave no trace).
 
         Raises:
-            NoMoreTrial: There will never be another one.
+            NoMoreTrial: There will never be another one, unless data is imported or the search
+                space changes; must leave no trace either.
         """
 
     def register_pending(self, parameter_id: int, parameters: Parameters) -> None:
@@ -108,15 +112,16 @@ class Tuner(_Seeded, ABC):
         """A trial succeeded with `value` (oriented: lower is better)."""
 
     def trial_end(self, parameter_id: int, success: bool) -> None:
-        """A trial is over; follows `receive_trial_result` if it succeeded."""
+        """A trial is over. `success` means that it had a result, which was received before."""
 
     def import_data(self, data: Sequence[Observation]) -> None:
         """Learn from evaluations made elsewhere. The default treats each as a finished trial
         with a negative parameter id."""
-        for number, observation in enumerate(data, start=1):
-            self.register_pending(-number, observation.parameters)
-            self.receive_trial_result(-number, observation.parameters, observation.value)
-            self.trial_end(-number, success=True)
+        for observation in data:
+            self._imported += 1
+            self.register_pending(-self._imported, observation.parameters)
+            self.receive_trial_result(-self._imported, observation.parameters, observation.value)
+            self.trial_end(-self._imported, success=True)
 
 
 class Assessor(_Seeded, ABC):
@@ -155,7 +160,7 @@ class Advisor(_Seeded, ABC):
         such as TRIAL_BUDGET."""
 
     def register_pending(self, parameter_id: int, parameters: Parameters) -> None:
-        """As `Tuner.register_pending`: the configuration is durable and will be run."""
+        """As `Tuner.register_pending`; follows `propose` with no other call in between."""
 
     def report_intermediate(self, parameter_id: int, value: float) -> bool:
         """An intermediate result, oriented, in order. Return False to stop the trial."""
@@ -167,8 +172,11 @@ class Advisor(_Seeded, ABC):
 
     @abstractmethod
     def trial_end(self, parameter_id: int, state: TrialState, value: float | None) -> None:
-        """A trial is over. `value` is its oriented final result, None unless it SUCCEEDED, or was
-        stopped early by this algorithm and the configuration asks for its last result to count."""
+        """A trial is over. `value` is its oriented final result.
+
+        None unless it SUCCEEDED, or was stopped early by this algorithm and the configuration asks
+        for its last result to count. Also None for a trial that SUCCEEDED without reporting one.
+        """
 
     @abstractmethod
     def import_data(self, data: Sequence[Observation]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_core.algorithms.base import Advisor, Assessor, Observation, Tuner
 from tune_core.errors import AlgorithmError, NoMoreTrial
-from tune_core.store.events import dump_json
+from tune_core.json import dump_json
 from tune_core.trial import Parameters, TrialState
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ class TunerAdvisor(Advisor):
             self.assessor.set_seed(seed)
 
     def update_search_space(self, search_space: SearchSpace) -> None:
+        self.tuner.update_search_space(search_space)
         self._space = search_space
         self._unseen = None
-        self.tuner.update_search_space(search_space)
 
     def propose(self, parameter_id: int) -> Parameters | None:
         if not self.tuner.deduplicates and len(self._seen) >= self._space.size and self._all_seen():

@@ -7,6 +7,8 @@ and is what replay needs to repeat the calls in their order.
 from __future__ import annotations
 
 import asyncio
+import copy
+import json
 import queue
 import threading
 import time
@@ -14,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from tune_core.algorithms.base import Advisor
+from tune_core.json import dump_json
 from tune_core.trial import AttemptKey, Parameters
 
 __all__ = ["Advice"]
@@ -84,11 +87,9 @@ class Advice:
             Exception: Whatever else the algorithm raises.
         """
         heard = self.heard
-        parameters = await self.call(self.advisor.propose, parameter_id)
+        parameters = await self.call(self._propose, parameter_id)
         # Anything heard while it was thinking may have changed its mind.
         self.declined = parameters is None and heard == self.heard
-        if parameters is not None:
-            self._unattended(self.advisor.register_pending, parameter_id, parameters)
         return parameters, heard
 
     def tell(self, event_id: int, call: Callable[..., None], *arguments: Any) -> None:
@@ -134,6 +135,15 @@ class Advice:
     def _unattended(self, function: Callable[..., None], *arguments: Any) -> None:
         """Queue a call of whose end nobody needs to hear, unless it fails."""
         self._queue.put((function, arguments, None))
+
+    def _propose(self, parameter_id: int) -> Parameters | None:
+        # In one go, so that nothing else is heard between the two, as in a replay.
+        proposed = self.advisor.propose(parameter_id)
+        if proposed is None:
+            return None
+        parameters: Parameters = json.loads(dump_json(proposed))  # as a replay gives it back
+        self.advisor.register_pending(parameter_id, parameters)
+        return copy.deepcopy(parameters)
 
     def _assess(self, key: AttemptKey, sequence: int, values: Sequence[float]) -> bool:
         # Once condemned it is not heard any more, so that replay makes the same calls however the

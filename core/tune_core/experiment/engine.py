@@ -43,6 +43,7 @@ __all__ = ["Engine", "Notify"]
 _log = logging.getLogger(__name__)
 
 _TICK_S = 2.0
+_CANCEL_AGAIN_S = 3.0
 
 CarryOut = Callable[["Engine"], Awaitable[None]]
 Notify = Callable[..., None]
@@ -146,11 +147,27 @@ class Engine:
         if trial.cancel not in (None, TrialState.WAITING):
             return
         trial.cancel, trial.cancel_reason = state, reason
-        self.journal.event("stop_requested", trial, attempt=trial.attempt, state=state.value, reason=reason)
+        recorded = self.journal.event(
+            "stop_requested", trial, attempt=trial.attempt, state=state.value, reason=reason
+        )
         if trial.submitted:
-            self._spawn(self.service.cancel(trial.key))
+            self.spawn(self._end(trial, recorded))
         elif trial.sequence in self.roster.held:
             self.reception.end_trial(trial, Outcome(state, reason))
+
+    async def _end(self, trial: LiveTrial, recorded: asyncio.Future[None]) -> None:
+        # Recorded first, or a manager killed in between would leave a trial that only looks failed.
+        # A full disk delays an end by a second; it does not forbid it.
+        await asyncio.wait({recorded}, timeout=1.0)
+        while trial.submitted and trial.cancel is not None:
+            try:
+                await self.service.cancel(trial.key)
+            except Exception as err:  # noqa: BLE001 (whatever the platform raises; it is asked again)
+                self.set_trouble("cancel", f"trial {trial.id} cannot be ended, trying again: {err}")
+                await asyncio.sleep(_CANCEL_AGAIN_S)
+            else:
+                self.set_trouble("cancel", "")
+                return
 
     async def import_observations(self, observations: Sequence[Observation]) -> None:
         """Give the algorithm evaluations made elsewhere."""
@@ -161,7 +178,8 @@ class Engine:
             self.wake()
 
         data = [asdict(observation) for observation in observations]
-        await self.journal.event("imported", None, recorded, observations=data)
+        async with self._numbering:  # or an algorithm that is just giving up would not hear of it
+            await self.journal.event("imported", None, recorded, observations=data)
 
     async def update_search_space(self, space: SearchSpace) -> None:
         """Search another space from now on.
@@ -171,13 +189,14 @@ class Engine:
         """
         self._check_space(space)
         async with self._numbering:
+            after = self.advice.heard
             await self.advice.call(self.advice.advisor.update_search_space, space)
 
             def recorded(event: Event) -> None:
                 self.advice.heard = event.id
                 self.advice.declined = self._exhausted = False
 
-            await self.journal.event("space", None, recorded, search_space=space.raw)
+            await self.journal.event("space", None, recorded, search_space=space.raw, after=after)
             self.search_space = space
         self.wake()
 
@@ -223,14 +242,16 @@ class Engine:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            self.journal.writer.append(run_seconds=self._elapsed_s())
+            recorded = self.journal.writer.append(run_seconds=self._elapsed_s())
+        # Everything before it is told by then; a disk that is full is not waited for.
+        await asyncio.wait({recorded}, timeout=5.0)
         self.observe("tune_experiment_ended")
         return self.status
 
     def _take_up(self) -> None:
         """Adopt what an earlier manager left running, and end what it was ending."""
         for sequence, identity in self._adoptable.items():
-            self._spawn(self._adopt(self.roster.live[sequence], identity))
+            self.spawn(self._adopt(self.roster.live[sequence], identity))
         for trial in list(self.roster.live.values()):
             if trial.cancel is not None and not trial.submitted:
                 self.reception.end_trial(trial, Outcome(trial.cancel, trial.cancel_reason))
@@ -246,7 +267,7 @@ class Engine:
             return True
         if now - self._beat >= HEARTBEAT_S:
             self._beat = now
-            self._lock.beat()
+            self._beat_lock()
             self.journal.writer.append(urgent=False, run_seconds=self._elapsed_s())
         if self.settings.trial_duration_s is not None and now >= self._overdue:
             self._end_overlong(now, self.settings.trial_duration_s)
@@ -258,8 +279,10 @@ class Engine:
             self._submit_held()
         if status == "RUNNING" and not self._proposing and not self.advice.declined and self._room() > 0:
             self._proposing = True
-            self._spawn(self._propose())
-        return self.roster.submitted == 0 and not self._proposing and self._is_over()
+            self.spawn(self._propose())
+        # A proposal under way is nobody's yet: the algorithm may take for ever, and `stop` must not.
+        thinking = self._proposing and not (self._stopping or self._failure)
+        return self.roster.submitted == 0 and not thinking and self._is_over()
 
     def _decide(self) -> tuple[str, str]:
         """What the experiment is by now, and why."""
@@ -360,7 +383,7 @@ class Engine:
         for trial in list(self.roster.held.values()):
             if self.roster.submitted < self.limits.concurrency:
                 self.roster.submit(trial)
-                self._spawn(self._submit(trial))
+                self.spawn(self._submit(trial))
             else:
                 reason = f"all {self.limits.concurrency} slots of trialConcurrency are taken"
                 self.journal.reason(trial, reason)
@@ -439,6 +462,14 @@ class Engine:
 
     # Small things.
 
+    def _beat_lock(self) -> None:
+        try:
+            self._lock.beat()
+        except OSError as err:
+            self.set_trouble("lock", f"the lock file cannot be written: {err}")
+        else:
+            self.set_trouble("lock", "")
+
     def _end_overlong(self, now: float, limit_s: float) -> None:
         self._overdue = now + limit_s
         for trial in list(self.roster.live.values()):
@@ -451,7 +482,8 @@ class Engine:
             else:
                 self._overdue = min(self._overdue, trial.started + limit_s)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside the loop; its exception is the training service's failure."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._spawned)

@@ -34,7 +34,11 @@ class Journal:
             if error is not None:
                 self._on_failure(error)
             elif then is not None:
-                then()
+                try:
+                    then()
+                except Exception as err:
+                    self._on_failure(err)
+                    raise
 
         recorded.add_done_callback(look)
         return recorded

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from tune_core.errors import MetricError
 from tune_core.experiment.trials import LiveTrial, Outcome, judge
+from tune_core.json import dump_json
 from tune_core.metric import Metric, orient
-from tune_core.store.events import Event, MetricRow, TrialNote, dump_json
+from tune_core.store.events import Event, MetricRow, TrialNote
 from tune_core.trial import AttemptKey, Ending, Message, TrialState
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ class Reception:
         plain = metric.is_finite and not isinstance(metric.whole, dict)
         return MetricRow(
             id=self._journal.writer.number(),
-            time=message.time,
+            time=_seconds(message.time),
             trial=trial.sequence,
             attempt=trial.attempt,
             sequence=message.sequence,
@@ -202,6 +203,12 @@ class Reception:
             trial.condemned = True
             self._engine.cancel(trial, TrialState.EARLY_STOPPED, ASSESSED)
         self._engine.wake()
+
+
+def _seconds(moment: Any) -> float:
+    """The clock of a trial's machine may be anything; it is for display only."""
+    fits = isinstance(moment, (int, float)) and 0 <= moment < 1e12
+    return float(moment) if fits else time.time()
 
 
 def _progress(trial: LiveTrial) -> TrialNote:

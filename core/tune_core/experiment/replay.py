@@ -109,7 +109,7 @@ def _read_attempts(connection: sqlite3.Connection, trial: LiveTrial) -> None:
         if kind == "attempt_ended":
             trial.losses += data["lost"] and not data["interrupted"]
             trial.failures += not data["lost"]
-        elif data["attempt"] == trial.attempt and data["state"] != TrialState.WAITING:
+        elif data["attempt"] == trial.attempt and (trial.submitted or data["state"] != TrialState.WAITING):
             trial.cancel, trial.cancel_reason = TrialState(data["state"]), data["reason"]
     sequence, count = connection.execute(
         "SELECT coalesce(max(sequence), -1), coalesce(sum(final = 0), 0) FROM metric"
@@ -201,7 +201,7 @@ def _calls(connection: sqlite3.Connection, with_metrics: bool) -> Iterator[_Call
 # Place in the order: (number of an event, 0 for the event and 1 for what was made after it, number).
 _Placed = tuple[tuple[int, int, int], str, int, Any]
 
-_HEARD = "('ended', 'attempt_ended', 'imported', 'space', 'exhausted')"
+_HEARD = "('ended', 'attempt_ended', 'imported', 'exhausted')"
 
 
 def _events(connection: sqlite3.Connection) -> Iterator[_Placed]:
@@ -215,12 +215,12 @@ def _events(connection: sqlite3.Connection) -> Iterator[_Placed]:
 
 def _proposals(connection: sqlite3.Connection) -> Iterator[_Placed]:
     rows = connection.execute(
-        "SELECT id, trial, data FROM event WHERE kind = 'proposed'"
+        "SELECT id, kind, trial, data FROM event WHERE kind = 'space' OR kind = 'proposed'"
         " AND json_extract(data, '$.source') = 'algorithm' ORDER BY id"
     )
-    for number, trial, text in rows:
+    for number, kind, trial, text in rows:
         data = json.loads(text)
-        yield (data["after"], 1, number), "proposed", trial, data
+        yield (data.get("after", number), 1, number), kind, -1 if trial is None else trial, data
 
 
 def _metrics(connection: sqlite3.Connection) -> Iterator[_Placed]:

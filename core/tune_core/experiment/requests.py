@@ -81,7 +81,7 @@ class Requests:
         for command in commands:
             if command.id not in self._busy:
                 self._busy.add(command.id)
-                await self._answer(engine, command)
+                engine.spawn(self._answer(engine, command))  # one that has to wait must not hold up `stop`
 
     async def _answer(self, engine: Engine, command: Command) -> None:
         _log.info("asked to %s %s", command.verb, command.arguments)

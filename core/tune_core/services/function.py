@@ -7,6 +7,7 @@ shortest way to a result, and the smallest example of a training service.
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 import threading
 import time
@@ -103,7 +104,7 @@ class FunctionService(TrainingService):
             trial.stop()
 
     def _run(self, attempt: Attempt, trial: FunctionTrial) -> None:
-        parameters = dict(attempt.parameters)
+        parameters = copy.deepcopy(dict(attempt.parameters))
         ending = Ending(0)
         try:
             value = self._function(parameters, trial) if self._wants_trial else self._function(parameters)

@@ -15,8 +15,8 @@ import time
 from typing import Any, NamedTuple
 
 from tune_core.errors import ExperimentBusyError, TuneError
+from tune_core.json import dump_json
 from tune_core.store.directory import ExperimentDirectory
-from tune_core.store.events import dump_json
 from tune_core.store.lock import ManagerLock
 
 __all__ = ["Command", "open_commands", "request", "ring"]

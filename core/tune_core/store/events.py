@@ -23,17 +23,13 @@ results when the record is replayed.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-__all__ = ["Answer", "Event", "MetricRow", "Row", "TrialNote", "dump_json", "write_rows"]
+from tune_core.json import dump_json, storable
 
-
-def dump_json(value: Any) -> str:
-    """Strict, compact JSON. Raises ValueError for NaN and infinities, TypeError for objects."""
-    return json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+__all__ = ["Answer", "Event", "MetricRow", "Row", "TrialNote", "write_rows"]
 
 
 @dataclass
@@ -92,6 +88,10 @@ def write_rows(connection: sqlite3.Connection, rows: list[Row]) -> None:
                 "UPDATE command SET answer = ? WHERE id = ?", (dump_json(row.content), row.command)
             )
         else:
+            if row.trial is not None and row.kind in ("started", "attempt_ended", "ended"):
+                notes.pop((row.trial, "reason"), None)  # the event sets it itself
+                if row.kind == "attempt_ended":
+                    notes.pop((row.trial, "progress"), None)
             connection.execute(
                 "INSERT INTO event VALUES (?, ?, ?, ?, ?)",
                 (row.id, row.time, row.kind, row.trial, dump_json(row.data)),
@@ -139,6 +139,10 @@ def _keep_in_state(connection: sqlite3.Connection, event: Event) -> None:
     set_state(connection, **event.data)
 
 
+def _space(connection: sqlite3.Connection, event: Event) -> None:
+    set_state(connection, search_space=event.data["search_space"])
+
+
 def _proposed(connection: sqlite3.Connection, event: Event) -> None:
     data = event.data
     connection.execute(
@@ -160,7 +164,7 @@ def _attempt_ended(connection: sqlite3.Connection, event: Event) -> None:
     connection.execute(
         "UPDATE trial SET state = 'WAITING', attempt = ?, identity = NULL, started = NULL,"
         " intermediates = 0, last_value = NULL, reason = ? WHERE sequence = ?",
-        (event.data["attempt"] + 1, event.data["reason"], event.trial),
+        (event.data["attempt"] + 1, storable(event.data["reason"]), event.trial),
     )
 
 
@@ -170,7 +174,7 @@ def _ended(connection: sqlite3.Connection, event: Event) -> None:
     connection.execute(
         "UPDATE trial SET state = ?, identity = NULL, ended = ?, value = ?, metric = ?, reason = ?"
         " WHERE sequence = ?",
-        (data["state"], event.time, data.get("value"), metric, data["reason"], event.trial),
+        (data["state"], event.time, data.get("value"), metric, storable(data["reason"]), event.trial),
     )
 
 
@@ -180,7 +184,7 @@ _VIEWS = {
     "manager_ended": _manager_ended,
     "status": _keep_in_state,
     "limits": _keep_in_state,
-    "space": _keep_in_state,
+    "space": _space,
     "proposed": _proposed,
     "started": _started,
     "attempt_ended": _attempt_ended,

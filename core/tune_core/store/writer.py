@@ -30,6 +30,10 @@ _GROUP_WAIT_S = 0.02  # how long intermediate metrics wait for company before th
 _GROUP_ROWS = 5_000
 _RETRY_S = (0.2, 0.5, 1.0, 2.0)
 _FATAL = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+# Rows that no disk would take: trying again is of no use. The low byte is SQLite's primary code.
+_UNFIT = frozenset(
+    {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISUSE}
+)
 
 
 class _Append:
@@ -118,8 +122,7 @@ class Writer:
             group, open_for_more = self._collect()
             if not group:
                 continue
-            error = self._write(group)
-            self._loop.call_soon_threadsafe(self._confirm, group, error)
+            self._loop.call_soon_threadsafe(self._confirm, group, self._write(group))
         if self._connection is not None:
             try:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -147,7 +150,15 @@ class Writer:
             urgent = urgent or item.urgent
         return group, True
 
-    def _write(self, group: list[_Append]) -> Exception | None:
+    def _write(self, group: list[_Append]) -> list[Exception | None]:
+        """Commit a group, for as long as it takes; returns what became of each append."""
+        error = self._commit_patiently(group)
+        if error is None or isinstance(error, StoreError) or len(group) == 1:
+            return [error] * len(group)
+        # One of them cannot be written by anybody; the others must not suffer for it.
+        return [self._commit_patiently([item]) for item in group]
+
+    def _commit_patiently(self, group: list[_Append]) -> Exception | None:
         rows = [row for item in group for row in item.rows]
         state = {key: value for item in group if item.state for key, value in item.state.items()}
         in_trouble = False
@@ -161,6 +172,8 @@ class Writer:
                 self._drop_connection()
                 if code in _FATAL:
                     return StoreError(f"{self.path}: the experiment's record is damaged: {err}")
+                if code & 0xFF in _UNFIT:
+                    return err
                 if self._closing.is_set():
                     give_up = give_up or time.monotonic() + 5.0
                     if time.monotonic() > give_up:
@@ -205,8 +218,8 @@ class Writer:
     def _tell(self, trouble: str) -> None:
         self._loop.call_soon_threadsafe(self._on_trouble, trouble)
 
-    def _confirm(self, group: list[_Append], error: Exception | None) -> None:
-        for item in group:
+    def _confirm(self, group: list[_Append], errors: list[Exception | None]) -> None:
+        for item, error in zip(group, errors, strict=True):
             self._backlog -= len(item.rows)
             if item.future.done():
                 continue
