@@ -40,6 +40,17 @@ def test_shell_lines_need_only_type_and_value() -> None:
     assert [item[:3] for item in items] == [(0, "intermediate", "NaN"), (2, "final", 1)]
 
 
+def test_number_beyond_all_floats_is_an_infinity_anywhere() -> None:
+    line = b'{"type":"final","value":{"default":1e999,"curve":[0.5,-1e999,{"at":1E+400}]},"time":1e999}\n'
+    before = time.time()
+    top, nested = read(b'{"type":"intermediate","value":-1.0e999}\n' + line)
+    assert top[:3] == (0, "intermediate", "-Infinity")
+    assert nested[1] == "final"
+    assert nested[2] == {"default": "Infinity", "curve": [0.5, "-Infinity", {"at": "Infinity"}]}
+    assert isinstance(nested, Record)
+    assert before - 0.01 <= nested.time <= time.time() + 0.01
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

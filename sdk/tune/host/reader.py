@@ -7,6 +7,7 @@ that is no message is reported as a problem, and one that is too long is skipped
 from __future__ import annotations
 
 import json
+import math
 import time
 from typing import Any, Iterator, NamedTuple
 
@@ -99,8 +100,7 @@ class RecordReader:
         return record if record.sequence > self._after else None
 
     def _record(self, number: int, line: bytes) -> Record:
-        # NaN and infinities are no JSON, but a shell script may well write them.
-        raw = json.loads(line.decode("utf-8"), parse_constant=str)
+        raw = _DECODER.decode(line.decode("utf-8"))
         if not isinstance(raw, dict) or raw.get("type") not in (INTERMEDIATE, FINAL) or "value" not in raw:
             raise ValueError('not a message such as {"type":"final","value":0.5}')
         for field, expected in (("tune", PROTOCOL), ("trial", self._trial), ("attempt", self._attempt)):
@@ -113,6 +113,18 @@ class RecordReader:
         if isinstance(stamp, bool) or not isinstance(stamp, (int, float)):
             stamp = time.time()
         return Record(sequence, raw["type"], raw["value"], stamp)
+
+
+def _float(text: str) -> float | str:
+    """A float, or how the channel spells what is beyond all floats, such as 1e999."""
+    value = float(text)
+    if math.isfinite(value):
+        return value
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+# NaN and infinities are no JSON, but a shell script may well write them.
+_DECODER = json.JSONDecoder(parse_float=_float, parse_constant=str)
 
 
 def _excerpt(line: bytes) -> str:
