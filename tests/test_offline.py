@@ -61,7 +61,7 @@ def test_search_space_changed_offline_is_searched_after_resume(tmp_path: Path, t
     said = tune("update", "searchspace", "-f", space(tmp_path, x=[5, 6])).stdout
     assert said.endswith("it is not running: tune resume done\n")
     tune("update", "trialnum", "--value", "5")
-    assert "DONE, 5/5: 5 succeeded" in tune("resume").stdout
+    assert "DONE, 5/5 succeeded" in tune("resume").stdout
     values = [each["value"] for each in json.loads(tune("trial", "ls", "--json").stdout)]
     assert all(0 <= value < 1 for value in values[:3])
     assert all(5 <= value < 6 for value in values[3:])
@@ -99,7 +99,7 @@ def test_resume_without_the_code_directory_is_refused(tmp_path: Path, tune: Tune
     assert f"ln -s NEW {code}" in refused
     assert len(json.loads(tune("trial", "ls", "--json").stdout)) == 3
     code.symlink_to(tmp_path / "new")
-    assert "DONE, 5/5: 5 succeeded" in tune("resume").stdout
+    assert "DONE, 5/5 succeeded" in tune("resume").stdout
 
 
 @pytest.mark.usefixtures("done")

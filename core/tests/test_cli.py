@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -13,7 +14,8 @@ import click
 import pytest
 
 from tune_core.cli import cli, main
-from tune_core.cli.output import clean, duration, print_table
+from tune_core.cli.experiment import trials_text
+from tune_core.cli.output import clean, duration, in_a_line, number, parameters_text, print_table
 from tune_core.plugins import plugins
 
 Install = Callable[..., None]
@@ -352,6 +354,68 @@ def test_module_in_the_present_folder_is_not_imported(tmp_path: Path) -> None:
 )
 def test_durations_are_short(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
+
+
+FAILURE = "exit status 1; last lines of stderr:\nTraceback\nValueError: no\n\nhint: try yes"
+
+
+@pytest.mark.parametrize(
+    ("reason", "line"),
+    [
+        ("", ""),
+        ("waits for a GPU\nheld by 7", "waits for a GPU"),
+        (FAILURE, "exit status 1: ValueError: no"),
+        ("exit status 1; last lines of stderr:\nred", "exit status 1: red"),
+    ],
+)
+def test_reason_in_a_line_ends_with_what_was_said_last(reason: str, line: str) -> None:
+    assert in_a_line(reason) == line
+
+
+def test_numbers_are_short_and_zero_has_no_sign() -> None:
+    assert [number(value) for value in (-0.0, 0.1 + 0.2, -1e-9)] == ["0", "0.3", "-1e-09"]
+
+
+def test_nested_parameters_are_written_flat() -> None:
+    nested = {"model": {"_name": "svm", "C": 0.1074654321}, "sizes": [1, 0.1 + 0.2], "deep": {}, "on": True}
+    assert parameters_text(nested) == "model._name=svm model.C=0.107465 sizes=[1, 0.3] deep={} on=true"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def printed_on(columns: int, monkeypatch: pytest.MonkeyPatch, why: str) -> list[str]:
+    """The lines of a table of one failed trial on a terminal so wide."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    row = (0, "a1b2c3d4", "FAILED", "", "1.2s", "x=0.123456 y=0.123456 z=0.123456", why)
+    titles = ("trial", "id", "state", "result", "time", "parameters", "why")
+    print_table(titles, [row], elide=(("parameters", 10), ("why", 36), ("id", 0)))
+    return terminal.getvalue().splitlines()
+
+
+def test_table_on_a_narrow_terminal_keeps_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    why = "exit status 1: ValueError: no such thing as that"
+    wide, narrow, tiny = (printed_on(columns, monkeypatch, why) for columns in (200, 80, 30))
+    assert "z=0.123456" in wide[1]
+    assert wide[1].endswith(why)
+    assert all(len(line) <= 80 for line in narrow)
+    assert "x=0.12345…  exit status 1: ValueError: no such" in narrow[1]
+    assert all(len(line) <= 30 for line in tiny)
+
+
+def test_table_gives_parameters_the_room_that_no_reason_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    (_, line) = printed_on(80, monkeypatch, "")
+    assert "a1b2c3d4" in line
+    assert line.endswith("x=0.123456 y=0.123456 z=0.123456")
+
+
+def test_trials_in_one_state_are_counted_once() -> None:
+    assert trials_text({"SUCCEEDED": 40}, 40) == "40/40 succeeded"
+    assert trials_text({"SUCCEEDED": 10, "EARLY_STOPPED": 2}, 40) == "12/40: 2 early stopped, 10 succeeded"
+    assert trials_text({}, None) == "0"
 
 
 def test_table_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tune_core.cli.options import MOST, as_json, experiment_argument
-from tune_core.cli.output import clean, number, print_json, remark
+from tune_core.cli.output import number, print_json, print_parameters, remark
 
 
 @click.command()
@@ -29,5 +29,4 @@ def best(experiment: str | None, count: int, as_json: bool) -> None:
             remark("no trial has succeeded yet")
         for trial in found:
             print(f"{number(trial.value or 0.0)}  trial {trial.sequence} ({trial.id})")
-            for name, value in trial.parameters.items():
-                print(f"  {clean(name)}: {clean(value)}")
+            print_parameters(trial.parameters)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tune_core.cli.options import as_json, complete_experiment, experiment_argument
-from tune_core.cli.output import clean, duration, number, print_json, print_table, remark, when
+from tune_core.cli.output import clean, duration, in_a_line, number, print_json, print_table, remark, when
 from tune_core.errors import ExperimentBusyError, TuneError
 from tune_core.trial import TrialState
 
@@ -47,6 +47,7 @@ def list_(running: bool, as_json: bool) -> None:
             )
             for row in rows
         ],
+        elide=(("name", 10), ("trials", 12)),
     )
 
 
@@ -80,7 +81,7 @@ def show(experiment: str | None, as_json: bool) -> None:
         if value not in ("", None):
             print(f"  {label}: " + "\n    ".join(clean(line) for line in str(value).splitlines()))
     for reason, waiting in row["waiting"].items():
-        print(f"  {waiting} waiting: {clean(reason.partition(chr(10))[0])}")
+        print(f"  {waiting} waiting: {clean(in_a_line(reason))}")
 
 
 @experiment.command()
@@ -253,9 +254,11 @@ def _summary(directory: ExperimentDirectory, record: Record) -> dict[str, Any]:
 
 
 def trials_text(counts: dict[str, int], most: int | None) -> str:
-    """`12/30: 10 succeeded, 2 running`."""
+    """`12/30: 10 succeeded, 2 running`, `30/30 succeeded`."""
     total = f"{sum(counts.values())}/{most}" if most else str(sum(counts.values()))
     parts = ", ".join(f"{count} {name.lower().replace('_', ' ')}" for name, count in sorted(counts.items()))
+    if len(counts) == 1:
+        return f"{total} {parts.partition(' ')[2]}"
     return f"{total}: {parts}" if parts else total
 
 

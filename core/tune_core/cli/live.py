@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from tune_core.cli.output import clean, duration, number, parameters_text
+from tune_core.cli.output import clean, duration, in_a_line, number, parameters_text
 from tune_core.trial import TrialState
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _trial_table(view: ExperimentView) -> RenderableType:
             duration(trial.duration_s),
             str(trial.intermediates or ""),
             number(trial.last_value) if trial.last_value is not None else "",
-            Text(clean(trial.reason.partition("\n")[0]) or parameters_line(trial)),
+            Text(clean(in_a_line(trial.reason)) or parameters_line(trial)),
         )
     if len(shown) > _TRIALS_SHOWN:
         table.add_row("", f"and {len(shown) - _TRIALS_SHOWN} more")
@@ -190,7 +190,7 @@ def _trial_table(view: ExperimentView) -> RenderableType:
 
 
 def parameters_line(trial: TrialView) -> str:
-    return clean(parameters_text(dict(trial.parameters)))
+    return clean(parameters_text(trial.parameters))
 
 
 def _colour(status: str) -> str:

@@ -8,20 +8,27 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 __all__ = [
     "clean",
     "duration",
+    "in_a_line",
     "number",
     "parameters_text",
     "print_json",
+    "print_parameters",
     "print_table",
     "remark",
     "when",
     "writes_unicode",
 ]
+
+
+_SAID = "; last lines of stderr:\n"
+HINT = "hint: "
+"""How the line begins that says what to do about a failure."""
 
 
 def print_json(value: Any) -> None:
@@ -45,14 +52,36 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def print_table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Columns of text, the last one cut at the edge of a terminal; nothing but the titles if empty."""
-    table = [[clean(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(titles, *table, strict=True)]
+def print_table(
+    titles: Sequence[str], rows: Iterable[Sequence[Any]], elide: Sequence[tuple[str, int]] = ()
+) -> None:
+    """Columns of text, cut at the edge of a terminal; nothing but the titles if empty.
+
+    Args:
+        elide: Columns that give way on a terminal, in this order, each down to a width; those
+            down to 0 go altogether.
+    """
+    table = [[title.upper() for title in titles], *([clean(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for row in [[title.upper() for title in titles], *table]:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        print(line if room is None or len(line) <= room else line[: room - 1] + "…")
+    if room is not None:
+        _narrow(widths, room, [(titles.index(title), least) for title, least in elide])
+    for row in table:
+        cells = [_cut(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True) if width]
+        line = "  ".join(cells).rstrip()
+        print(line if room is None else _cut(line, room))
+
+
+def _narrow(widths: list[int], room: int, elide: Iterable[tuple[int, int]]) -> None:
+    """Take from the columns that may give way until a line has `room`."""
+    for column, least in elide:
+        excess = sum(width + 2 for width in widths if width) - 2 - room
+        if excess > 0:
+            widths[column] = min(widths[column], max(least, widths[column] - excess)) if least else 0
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def clean(value: Any) -> str:
@@ -62,18 +91,42 @@ def clean(value: Any) -> str:
 
 
 def number(value: float) -> str:
-    return f"{value:.6g}"
+    return f"{value + 0.0:.6g}"  # the sum has no negative zero
 
 
-def parameters_text(parameters: dict[str, Any]) -> str:
-    """`lr=0.01 layers=3 optimizer=adam`."""
-    return " ".join(f"{key}={_value_text(value)}" for key, value in parameters.items())
+def parameters_text(parameters: Mapping[str, Any]) -> str:
+    """`lr=0.01 layers=3 model._name=svm model.C=0.1`."""
+    return " ".join(f"{name}={text}" for name, text in flat(parameters))
+
+
+def print_parameters(parameters: Mapping[str, Any], indent: str = "  ") -> None:
+    """A line for each, those inside others by their whole name."""
+    for name, text in flat(parameters):
+        print(f"{indent}{clean(name)}: {clean(text)}")
+
+
+def flat(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Names and values as text; what lies in a mapping has a dotted name."""
+    for name, value in parameters.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", _value_text(value)
 
 
 def _value_text(value: Any) -> str:
     if isinstance(value, float):
         return number(value)
+    if isinstance(value, list):
+        return f"[{', '.join(_value_text(each) for each in value)}]"
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def in_a_line(reason: str) -> str:
+    """Why a trial failed, in one line: what it said last instead of all that it said."""
+    told, _, said = reason.partition(_SAID)
+    lines = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith(HINT)]
+    return f"{told}: {lines[-1]}" if lines else reason.partition("\n")[0]
 
 
 def duration(seconds: float | None) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 import click
 
 from tune_core.cli.options import as_json, config_file, experiment_argument
-from tune_core.cli.output import clean, number, print_json, remark
+from tune_core.cli.output import number, print_json, print_parameters, remark
 from tune_core.errors import TuneError
 from tune_core.trial import TrialState
 
@@ -184,7 +184,7 @@ def _follow(experiment: Experiment, quiet: bool, as_json: bool) -> int:
     log_to_folder(experiment.directory)
     remark(f"experiment {experiment.id}, in {experiment.directory.path}")
     with _Signals() as signals:
-        experiment.start()
+        experiment.start(hide_gpus=True)
         status = _wait(experiment, signals, quiet)
     return _report(experiment, status, signals.stopping, as_json)
 
@@ -285,8 +285,7 @@ def _report(experiment: Experiment, status: str, stopped_here: bool, as_json: bo
         print(f"experiment {experiment.id}: {status}, {trials_text(row['counts'], row['max_trials'])}")
         if best := row["best"]:
             print(f"best result {number(best['value'])} in trial {best['sequence']} ({best['id']})")
-            for name, value in best["parameters"].items():
-                print(f"  {clean(name)}: {clean(value)}")
+            print_parameters(best["parameters"])
     sys.stdout.flush()
     if status == "ERROR":
         remark(f"{row['reason']}\n  when that is mended: tune resume {experiment.id}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -19,11 +18,14 @@ from tune_core.cli.options import (
     trial_argument,
 )
 from tune_core.cli.output import (
+    HINT,
     clean,
     duration,
+    in_a_line,
     number,
     parameters_text,
     print_json,
+    print_parameters,
     print_table,
     remark,
     when,
@@ -96,15 +98,17 @@ def show(trial: str, experiment: str | None, as_json: bool) -> None:
         )
         return
     print(f"trial {found.sequence} ({found.id}): {found.state.value}")
-    for label, value in _facts(found):
+    last_lines = {name: lines for name in ("stdout", "stderr") if (lines := _last_lines(folder / name))}
+    for label, value in _facts(found, _why(found.reason) if "stderr" in last_lines else found.reason):
         if value not in ("", None):
             print(f"  {label}: {_indent(clean_lines(str(value)))}")
     print("  parameters:")
-    for name, value in found.parameters.items():
-        print(f"    {clean(name)}: {clean(value)}")
+    print_parameters(found.parameters, indent="    ")
     print(f"  reported: {_metrics_text(metrics) or 'nothing'}")
     print(f"  folder: {folder}")
-    _print_last_lines(folder)
+    for name, lines in last_lines.items():
+        print(f"  last lines of {name}:")
+        print("\n".join(f"    {clean(line)}" for line in lines))
 
 
 @trial.command()
@@ -160,10 +164,11 @@ def print_trials(trials: Iterable[TrialRecord]) -> None:
                 _result(each),
                 duration(each.duration_s),
                 parameters_text(each.parameters),
-                each.reason.partition("\n")[0],
+                in_a_line(each.reason),
             )
             for each in trials
         ],
+        elide=(("parameters", 10), ("why", 36), ("id", 0)),
     )
 
 
@@ -174,12 +179,12 @@ def _result(trial: TrialRecord) -> str:
     return f"({number(trial.last_value)})" if trial.last_value is not None else ""
 
 
-def _facts(trial: TrialRecord) -> list[tuple[str, Any]]:
+def _facts(trial: TrialRecord, why: str) -> list[tuple[str, Any]]:
     whole = trial.metric if isinstance(trial.metric, dict) else None
     return [
-        ("why", trial.reason),
+        ("why", why),
         ("result", number(trial.value) if trial.value is not None else None),
-        ("whole result", json.dumps(whole) if whole else None),
+        ("whole result", parameters_text(whole) if whole else None),
         ("from", "you" if trial.source == "user" else None),
         ("attempt", trial.attempt + 1 if trial.attempt else None),
         ("started", when(trial.started)),
@@ -191,20 +196,30 @@ def _facts(trial: TrialRecord) -> list[tuple[str, Any]]:
 def _metrics_text(metrics: list[MetricRecord], most: int = 20) -> str:
     shown = metrics[-most:]
     skipped = f"{len(metrics) - most} earlier, " if len(metrics) > most else ""
-    return skipped + ", ".join(clean(each.value) + (" (final)" if each.final else "") for each in shown)
+    return skipped + ", ".join(_metric_text(each) for each in shown)
 
 
-def _print_last_lines(folder: Path) -> None:
-    for name in ("stdout", "stderr"):
-        try:
-            with (folder / name).open("rb") as file:
-                file.seek(max(0, (folder / name).stat().st_size - 4096))
-                text = file.read().decode("utf-8", errors="replace")
-        except OSError:
-            continue
-        if text.strip():
-            print(f"  last lines of {name}:")
-            print("\n".join(f"    {clean(line)}" for line in text.splitlines()[-_LAST_LINES:]))
+def _metric_text(metric: MetricRecord) -> str:
+    value = metric.value
+    text = f"({parameters_text(value)})" if isinstance(value, dict) else value
+    return clean(text) + (" (final)" if metric.final else "")
+
+
+def _why(reason: str) -> str:
+    """A reason without the lines of standard error, which are shown for themselves."""
+    hints = [line for line in reason.splitlines() if line.startswith(HINT)]
+    return "\n".join([in_a_line(reason), *hints])
+
+
+def _last_lines(path: Path) -> list[str]:
+    """The last lines of what a trial printed; empty when it printed nothing."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 4096))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return []
+    return text.splitlines()[-_LAST_LINES:] if text.strip() else []
 
 
 def clean_lines(text: str) -> str:
