@@ -101,7 +101,10 @@ def test_experiment_is_steered_from_elsewhere() -> None:
     assert len(other.trials()) == 3
     assert len(other.trials(TrialState.SUCCEEDED)) == 3
     with pytest.raises(ExperimentBusyError, match="no running manager"):
-        other.update(trials=4)
+        other.add_trial({"x": 0.5})
+    other.update(trials=4)
+    with other.record() as record:
+        assert record.state()["limits"]["trials"] == 4
 
 
 def test_function_is_resumed_with_the_function_again() -> None:
@@ -134,3 +137,42 @@ def test_notebook_sees_a_table_with_names_escaped() -> None:
     assert "<th>&lt;x&gt;</th>" in table
     assert "&lt;b&gt;" in table
     assert "<b>experiment" in table
+
+
+def test_search_in_which_every_trial_failed_is_an_error() -> None:
+    def fails(parameters: Parameters) -> float:
+        raise KeyError("age")
+
+    with pytest.raises(TuneError, match="no trial had a result; the last one: KeyError: 'age'"):
+        minimize(fails, SPACE, trials=2, tuner=Draws())
+
+
+def test_view_is_there_while_it_runs_and_none_afterwards() -> None:
+    for _ in range(10):
+        experiment = Experiment.of_function(
+            lambda p: 0.0, SPACE, mode="minimize", trials=3, tuner=Draws()
+        ).start()
+        while True:
+            try:
+                experiment.wait(0.0005)
+            except TimeoutError:
+                experiment.view()  # may come at any moment of the end, and must neither hang nor raise
+            else:
+                break
+        assert experiment.view() is None
+
+
+@pytest.mark.parametrize("wrong", [{"trials": 0}, {"concurrency": 0}, {"trials": 1.5}, {"duration_s": -1}])
+def test_limits_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(TuneError, match="must be a positive"):
+        minimize(lambda p: 0.0, SPACE, tuner=Draws(), **wrong)
+
+
+def test_progress_may_be_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    hold = threading.Event()
+    lines: list[str] = []
+    monkeypatch.setattr("builtins.print", lambda view: (lines.append(str(view)), hold.set()))
+    minimize(lambda p: float(hold.wait(20)), SPACE, trials=1, tuner=Draws(), progress=True)
+    assert "RUNNING, 0/1 trials" in lines[0]
+    with pytest.raises(TypeError, match="progress is 3"):
+        minimize(lambda p: 0.0, SPACE, trials=1, tuner=Draws(), progress=3)  # type: ignore[arg-type]

@@ -26,7 +26,7 @@ from tune_core.space import SearchSpace
 from tune_core.store.commands import request
 from tune_core.store.directory import create_experiment
 from tune_core.store.reader import Record
-from tune_core.trial import Parameters, TrialState
+from tune_core.trial import Attempt, AttemptKey, Ending, Parameters, TrialState
 
 SPACE = {"x": {"_type": "uniform", "_value": [0, 1]}, "c": {"_type": "choice", "_value": ["a", "b"]}}
 FINITE = {"x": {"_type": "randint", "_value": [0, 4]}}
@@ -325,7 +325,8 @@ def test_exception_in_the_tuner_ends_as_error_with_its_traceback(lab: Lab) -> No
                 raise ZeroDivisionError("my own bug")
 
     assert lab.run(square, tuner=Breaks(), limits=Limits(1, 10)) == "ERROR"
-    assert lab.state("reason") == "Breaks failed: ZeroDivisionError: my own bug"
+    assert lab.state("reason").startswith("Breaks failed: ZeroDivisionError: my own bug (")
+    assert "test_engine.py:" in lab.state("reason")
     with lab.record as record:
         (data,) = [data for *_, data in record.events(kinds=("failed",))]
     assert "test_engine.py" in data["traceback"]
@@ -653,3 +654,70 @@ def test_folder_is_removed_when_the_record_cannot_be_begun(lab: Lab) -> None:
     with pytest.raises(ValueError, match="JSON"):
         create_record(lab.directory, parts, {"not JSON": float("nan")})
     assert not lab.directory.path.exists()
+
+
+def test_odd_text_and_numbers_in_a_metric_harm_nobody(lab: Lab) -> None:
+    """Half a surrogate pair, as in a file name that is no UTF-8; a number that JSON lacks, deep inside."""
+
+    def trial(parameters: Parameters, handle: FunctionTrial) -> float:
+        if handle.sequence == 0:
+            handle.report({"default": 1, "file": "caf\udce9.png"})
+            raise ValueError("caf\udce9")
+        return 1.0
+
+    assert lab.run(trial, limits=Limits(1, 2)) == "DONE"
+    failed, other = lab.trials()
+    assert (failed.state, failed.intermediates) == (TrialState.FAILED, 1)
+    assert other.value == 1.0
+
+
+def test_stop_does_not_wait_for_a_tuner_that_never_returns(lab: Lab) -> None:
+    class Hangs(Draws):
+        def generate_parameters(self, parameter_id: int) -> Any:
+            if parameter_id == 1:
+                threading.Event().wait(60)
+            return super().generate_parameters(parameter_id)
+
+    thread = lab.background(square, tuner=Hangs(), limits=Limits(1, 4))
+    until(lambda: len(lab.trials()) == 1 and lab.trials()[0].state is TrialState.SUCCEEDED)
+    request(lab.directory, "stop")
+    thread.join(10)
+    assert not thread.is_alive()
+    assert lab.state("status") == "STOPPED"
+
+
+def test_failed_cancel_is_tried_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tune_core.experiment.engine._CANCEL_AGAIN_S", 0.05)
+    asked: list[float] = []
+
+    class Flaky(FunctionService):
+        async def cancel(self, key: AttemptKey) -> None:
+            asked.append(time.monotonic())
+            if len(asked) < 3:
+                raise ConnectionResetError("ssh: connection reset")
+            await super().cancel(key)
+
+    def trial(parameters: Parameters, handle: FunctionTrial) -> float:
+        while True:
+            handle.report(0.0)
+            time.sleep(0.01)
+
+    parts = lab.parts(trial, limits=Limits(1, 1), trial_duration_s=0.2)
+    parts.service = Flaky(trial)
+    create_record(lab.directory, parts, None)
+    assert asyncio.run(asyncio.wait_for(manage(lab.directory, parts), 20)) == "DONE"
+    assert len(asked) == 3
+    assert lab.trials()[0].state is TrialState.EARLY_STOPPED
+
+
+def test_trials_without_results_pull_the_brake(lab: Lab) -> None:
+    class Silent(FunctionService):
+        def _run(self, attempt: Attempt, trial: FunctionTrial) -> None:
+            self._loop.call_soon_threadsafe(self._ended, attempt.key, Ending(0))
+
+    parts = lab.parts(square, limits=Limits(1, 50), brake_trials=4)
+    parts.service = Silent(square)
+    create_record(lab.directory, parts, None)
+    assert asyncio.run(manage(lab.directory, parts)) == "ERROR"
+    assert len(lab.trials()) == 4
+    assert "the last 4 trials ended without a result" in lab.state("reason")

@@ -12,6 +12,7 @@ busy, can start one and go on. It is the same loop as the command line's and wri
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import html
 import secrets
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from tune_core.errors import ExperimentBusyError, TuneError
 from tune_core.store.commands import request
 from tune_core.store.directory import ExperimentDirectory, find_experiment
+from tune_core.store.lock import ManagerLock
 from tune_core.store.reader import MetricRecord, Record, TrialRecord
 from tune_core.trial import Parameters, TrialState
 
@@ -130,7 +132,7 @@ class Experiment:
             search_space,
             mode,
             {"concurrency": concurrency, "trials": trials, "duration_s": duration_s},
-            secrets.randbits(63) if seed is None else seed,
+            secrets.randbits(32) if seed is None else seed,
             name or getattr(function, "__name__", ""),
             tuner,
             assessor,
@@ -159,8 +161,12 @@ class Experiment:
 
     # Running.
 
-    def start(self) -> Experiment:
+    def start(self, *, hide_gpus: bool = False) -> Experiment:
         """Run in the background of this process; `wait` waits for the end.
+
+        Args:
+            hide_gpus: Show the algorithm no GPUs but those of `tunerGpuIndices`. This is done with
+                a variable of the whole process, so only for one that does nothing else.
 
         Raises:
             ExperimentBusyError: It was started before, or another manager has it.
@@ -170,6 +176,8 @@ class Experiment:
                 f"experiment {self.id} ran before; Experiment.resume({self.id!r}) goes on"
             )
         parts, self._parts = self._parts, None
+        if not hide_gpus:
+            parts.algorithm_gpus = None
         ready: Future[None] = Future()
         ended = self._ended = Future()
         arguments = (self.directory, parts, self._set_engine, ready, ended)
@@ -193,37 +201,50 @@ class Experiment:
             self._ended.result()
             raise
 
-    def run(self, progress: Callable[[ExperimentView], None] | None = None) -> str:
+    def run(self, progress: Callable[[ExperimentView], None] | bool = False) -> str:
         """Start and wait.
 
         Args:
-            progress: Called about twice a second with a picture of the experiment.
+            progress: Called about twice a second with a picture of the experiment; True prints it.
         """
+        show = print if progress is True else progress
+        if not (show is False or callable(show)):
+            raise TypeError(f"progress is {progress!r}; give a function of one argument, True or False")
         self.start()
-        while progress is not None:
-            try:
-                status = self.wait(0.5)
-            except TimeoutError:
+        assert self._ended is not None
+        try:
+            while show and not concurrent.futures.wait([self._ended], 0.5).done:
                 view = self.view()
                 if view is not None:
-                    progress(view)
-            else:
-                return status
+                    show(view)
+        except BaseException:
+            self.stop()
+            self._ended.result()
+            raise
         return self.wait()
 
     def view(self) -> ExperimentView | None:
         """A picture of the experiment if this process runs it, else None."""
-        engine = self._engine
-        if engine is None:
+        engine, ended = self._engine, self._ended
+        if engine is None or ended is None or ended.done():
             return None
-        with contextlib.suppress(RuntimeError):  # it ended just now
-            return asyncio.run_coroutine_threadsafe(_view(engine), self._loop).result(5.0)
-        return None
+        picture: Future[ExperimentView] = Future()
+        try:
+            self._loop.call_soon_threadsafe(lambda: picture.set_result(engine.view()))
+        except RuntimeError:  # its loop was closed just now
+            return None
+        either: list[Future[Any]] = [picture, ended]
+        concurrent.futures.wait(either, return_when=concurrent.futures.FIRST_COMPLETED)
+        return picture.result() if picture.done() else None
 
     # Steering, whoever manages it.
 
     def stop(self) -> None:
         """Cancel what runs and end; `Experiment.resume` goes on later."""
+        if self._engine is not None:  # in this process: a full disk cannot keep it from hearing
+            with contextlib.suppress(RuntimeError):  # its loop is closed: it has ended
+                self._loop.call_soon_threadsafe(self._engine.stop)
+            return
         with contextlib.suppress(ExperimentBusyError):  # nobody runs it: stopped already
             request(self.directory, "stop")
 
@@ -236,8 +257,13 @@ class Experiment:
         request(self.directory, "kill", trial=trial)
 
     def update(self, **limits: Any) -> None:
-        """Change `concurrency`, `trials` or `duration_s` while it runs."""
-        request(self.directory, "update", **limits)
+        """Change `concurrency`, `trials` or `duration_s`: at once, or for the next resume."""
+        from tune_core.experiment.offline import change_limits
+
+        if ManagerLock.is_held(self.directory.lock):
+            request(self.directory, "update", **limits)
+        else:
+            change_limits(self.directory, limits)
 
     def update_search_space(self, search_space: Mapping[str, Any]) -> None:
         """Search another space from now on."""
@@ -271,10 +297,11 @@ class Experiment:
         with self.record() as record:
             return list(record.trials(states=states))
 
-    def metrics(self, trial: TrialRecord) -> list[MetricRecord]:
-        """What a trial reported."""
+    def metrics(self, trial: TrialRecord | str | int) -> list[MetricRecord]:
+        """What a trial reported; given as itself, its id or its number."""
         with self.record() as record:
-            return list(record.metrics(trial.sequence))
+            found = trial if isinstance(trial, TrialRecord) else record.trial(trial)
+            return list(record.metrics(found.sequence))
 
     def __iter__(self) -> Iterator[TrialRecord]:
         return iter(self.trials())
@@ -285,6 +312,7 @@ class Experiment:
     def _repr_html_(self) -> str:
         with self.record() as record:
             status, counts, best = record.status(), record.counts(), record.best(10)
+            reason = str(record.state().get("reason", ""))
         head = (
             ", ".join(f"{count} {state.value.lower()}" for state, count in counts.items()) or "no trials yet"
         )
@@ -300,7 +328,8 @@ class Experiment:
             for trial in best
         )
         return (
-            f"<p><b>experiment {html.escape(self.id)}</b>: {html.escape(status)}, {head}</p>"
+            f"<p><b>experiment {html.escape(self.id)}</b>: {html.escape(status)}, {head}"
+            f" {html.escape(reason)}</p>"
             f"<table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
         )
 
@@ -309,15 +338,31 @@ class Experiment:
         self._engine = engine
 
 
-def minimize(function: Callable[..., Any], search_space: Mapping[str, Any], **options: Any) -> Experiment:
+def minimize(
+    function: Callable[..., Any],
+    search_space: Mapping[str, Any],
+    *,
+    trials: int | None = 100,
+    duration_s: float | None = None,
+    concurrency: int = 1,
+    tuner: str | Tuner | Advisor | None = None,
+    assessor: str | Assessor | None = None,
+    seed: int | None = None,
+    name: str = "",
+    progress: Callable[[ExperimentView], None] | bool = False,
+) -> Experiment:
     """Find the parameters for which `function` is least.
 
     Args:
         function: Takes a dictionary of parameters and returns a number; with a second argument it
             gets a `FunctionTrial`, through which it reports intermediate results.
         search_space: As in a search-space file.
-        options: `trials` (100), `duration_s`, `concurrency` (1, threads), `tuner`, `assessor`,
-            `seed`, `name`, and `progress`, called with an `ExperimentView` twice a second.
+        trials, duration_s: When to end; None for no limit.
+        concurrency: Trials at once, in threads.
+        tuner, assessor: By name or as objects; None takes the installed default, and no assessor.
+        seed: Fixes every random choice; the search repeats exactly at concurrency 1.
+        name: For people; the function's own by default.
+        progress: Called with an `ExperimentView` twice a second; True prints it.
 
     Returns:
         The experiment, ended: `.best.parameters`, `.best.value`, `.trials()`.
@@ -325,22 +370,62 @@ def minimize(function: Callable[..., Any], search_space: Mapping[str, Any], **op
     Raises:
         TuneError: The algorithm failed, or every trial did.
     """
-    return _optimize(function, search_space, "minimize", options)
+    experiment = Experiment.of_function(
+        function,
+        search_space,
+        mode="minimize",
+        trials=trials,
+        duration_s=duration_s,
+        concurrency=concurrency,
+        tuner=tuner,
+        assessor=assessor,
+        seed=seed,
+        name=name,
+    )
+    return _finish(experiment, progress)
 
 
-def maximize(function: Callable[..., Any], search_space: Mapping[str, Any], **options: Any) -> Experiment:
-    """Find the parameters for which `function` is greatest; arguments as those of `minimize`."""
-    return _optimize(function, search_space, "maximize", options)
-
-
-def _optimize(
-    function: Callable[..., Any], search_space: Mapping[str, Any], mode: str, options: dict[str, Any]
+def maximize(
+    function: Callable[..., Any],
+    search_space: Mapping[str, Any],
+    *,
+    trials: int | None = 100,
+    duration_s: float | None = None,
+    concurrency: int = 1,
+    tuner: str | Tuner | Advisor | None = None,
+    assessor: str | Assessor | None = None,
+    seed: int | None = None,
+    name: str = "",
+    progress: Callable[[ExperimentView], None] | bool = False,
 ) -> Experiment:
-    progress = options.pop("progress", None)
-    experiment = Experiment.of_function(function, search_space, mode=mode, **options)
-    if experiment.run(progress) == "ERROR":
-        with experiment.record() as record:
+    """Find the parameters for which `function` is greatest; arguments as those of `minimize`."""
+    experiment = Experiment.of_function(
+        function,
+        search_space,
+        mode="maximize",
+        trials=trials,
+        duration_s=duration_s,
+        concurrency=concurrency,
+        tuner=tuner,
+        assessor=assessor,
+        seed=seed,
+        name=name,
+    )
+    return _finish(experiment, progress)
+
+
+def _finish(experiment: Experiment, progress: Callable[[ExperimentView], None] | bool) -> Experiment:
+    try:
+        status = experiment.run(progress)
+    except KeyboardInterrupt:
+        how = f"Experiment.resume({experiment.id!r}, function)"
+        raise KeyboardInterrupt(f"experiment {experiment.id} is stopped; to go on: {how}") from None
+    with experiment.record() as record:
+        if status == "ERROR":
             raise TuneError(str(record.state()["reason"]))
+        last = next(record.trials(newest_first=True, limit=1), None)
+        if last is not None and not record.best(1):
+            raise TuneError(f"no trial had a result; the last one: {last.reason}")
     return experiment
 
 
@@ -366,10 +451,6 @@ def _run(
             ready.set_exception(err)
     else:
         ended.set_result(status)
-
-
-async def _view(engine: Engine) -> ExperimentView:
-    return engine.view()
 
 
 def _read_config(config: str | Path | Mapping[str, Any] | ExperimentConfig) -> ExperimentConfig:
@@ -403,6 +484,7 @@ def _function_parts(
 ) -> Parts:
     from tune_core.algorithms.ask_tell import make_advisor
     from tune_core.experiment.manager import Parts
+    from tune_core.experiment.requests import check_limits
     from tune_core.experiment.settings import Limits, Settings
     from tune_core.services.function import FunctionService
     from tune_core.space import SearchSpace
@@ -413,8 +495,9 @@ def _function_parts(
         raise TuneError(
             "this experiment was started with a tuner object; give the same kind again as `tuner`"
         )
+    first = check_limits(Limits(1), dict(limits))
     return Parts(
-        settings=Settings(name, mode, seed, "", Path.cwd(), Limits(**limits)),
+        settings=Settings(name, mode, seed, "", Path.cwd(), first),
         search_space=SearchSpace.parse(search_space),
         advisor=make_advisor(tuner, assessor),
         service=FunctionService(function),

@@ -6,7 +6,7 @@ configurations that are no JSON objects, replacing repeats, ending a finite spac
 
 from __future__ import annotations
 
-import itertools
+import copy
 from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ class TunerAdvisor(Advisor):
         self._histories: dict[int, list[float]] = {}
         self._seen: set[Hashable] = set()
         self._unseen: Iterator[Parameters] | None = None
+        self._looked_at: Parameters | None = None  # the first of the grid that may not be seen yet
 
     def set_seed(self, seed: int) -> None:
         super().set_seed(seed)
@@ -104,11 +105,11 @@ class TunerAdvisor(Advisor):
         """What was never proposed, in grid order; each call goes on where the last one stopped."""
         if self._unseen is None:
             self._unseen = iter(self._space.grid())
-        for parameters in self._unseen:
-            if self._space.key(parameters) not in self._seen:
-                self._unseen = itertools.chain([parameters], self._unseen)
-                yield parameters
-                return
+            self._looked_at = next(self._unseen, None)
+        while self._looked_at is not None and self._space.key(self._looked_at) in self._seen:
+            self._looked_at = next(self._unseen, None)
+        if self._looked_at is not None:
+            yield copy.deepcopy(self._looked_at)
 
     def _replacement(self, parameter_id: int) -> Parameters:
         rng = self.rng(parameter_id, stream=1)

@@ -166,12 +166,16 @@ class Advice:
     # Below runs in the thread.
 
     def _run(self) -> None:
+        broken = False
         while (item := self._queue.get()) is not None:
             function, arguments, future = item
+            if future is None and (broken or self._failed):
+                continue  # it may be in any state
             self._since = time.monotonic()
             try:
                 result = function(*arguments)
             except BaseException as err:  # noqa: BLE001 (handed to whoever awaits the call)
+                broken = broken or future is None
                 self._answer(_fail, future, err) if future else self._answer(self.fail, err)
             else:
                 if future is not None:

@@ -97,7 +97,7 @@ def _advisor(algorithm: Choice, assessor: Choice | None) -> Advisor:
 
 
 def _settings(config: ExperimentConfig, algorithm: Choice) -> Settings:
-    seed = next((given for given in (config.seed, algorithm.seed) if given is not None), secrets.randbits(63))
+    seed = next((given for given in (config.seed, algorithm.seed) if given is not None), secrets.randbits(32))
     brake = config.failure_brake
     return Settings(
         name=config.experiment_name or "",

@@ -97,7 +97,6 @@ class Engine:
         self._proposing = False
         self._failure = ""  # why no more trials are submitted; ends as ERROR
         self._stopping = ""
-        self._abandoned = False
         self._troubles: dict[str, str] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._recent: deque[bool] = deque(maxlen=max(1, settings.brake_trials))
@@ -108,11 +107,6 @@ class Engine:
         """Cancel what runs, keep it for a resume, and end."""
         self._stopping = self._stopping or reason
         self.wake()
-
-    def abandon(self) -> None:
-        """End at once and leave the trials running; a later manager adopts them."""
-        self.stop("abandoned by the user")
-        self._abandoned = True
 
     def wake(self) -> None:
         """Look again: something may have changed."""
@@ -217,7 +211,7 @@ class Engine:
             concurrency=self.limits.concurrency,
             max_trials=self.limits.trials,
             max_duration_s=self.limits.duration_s,
-            elapsed_s=self._elapsed_s(),
+            elapsed_s=self.elapsed_s(),
         )
 
     # The life of a manager.
@@ -242,7 +236,7 @@ class Engine:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            recorded = self.journal.writer.append(run_seconds=self._elapsed_s())
+            recorded = self.journal.writer.append(run_seconds=self.elapsed_s())
         # Everything before it is told by then; a disk that is full is not waited for.
         await asyncio.wait({recorded}, timeout=5.0)
         self.observe("tune_experiment_ended")
@@ -261,14 +255,10 @@ class Engine:
     def _turn(self) -> bool:
         """Compare and act. Returns True when this manager's work is over."""
         now = time.monotonic()
-        if self._abandoned:
-            left = self.roster.submitted
-            self._set_status("STOPPED", f"{left} trials were left running; resume adopts them")
-            return True
         if now - self._beat >= HEARTBEAT_S:
             self._beat = now
             self._beat_lock()
-            self.journal.writer.append(urgent=False, run_seconds=self._elapsed_s())
+            self.journal.writer.append(urgent=False, run_seconds=self.elapsed_s())
         if self.settings.trial_duration_s is not None and now >= self._overdue:
             self._end_overlong(now, self.settings.trial_duration_s)
         status, reason = self._decide()
@@ -329,7 +319,7 @@ class Engine:
         if self.settings.trial_duration_s is not None:
             wait_s = min(wait_s, self._overdue - now)
         if self.limits.duration_s is not None and not self._is_overtime():
-            wait_s = min(wait_s, self.limits.duration_s - self._elapsed_s())
+            wait_s = min(wait_s, self.limits.duration_s - self.elapsed_s())
         look = asyncio.get_running_loop().call_later(max(0.001, wait_s), self.wake)
         await self._wake.wait()
         look.cancel()
@@ -435,10 +425,14 @@ class Engine:
             return
         within_s = self.settings.brake_within_s
         quick = trial.duration_s is None or trial.duration_s < within_s
-        self._recent.append(trial.state is TrialState.FAILED and quick)
+        in_vain = trial.state is TrialState.FAILED or (
+            trial.state is TrialState.SUCCEEDED and trial.value is None
+        )
+        self._recent.append(in_vain and quick)
         if len(self._recent) == self._recent.maxlen and all(self._recent):
+            what = "failed" if trial.state is TrialState.FAILED else "ended without a result"
             self._fail(
-                f"the last {len(self._recent)} trials failed within {within_s:g} s of their start,"
+                f"the last {len(self._recent)} trials {what} within {within_s:g} s of their start,"
                 f" so no more are submitted; the last one: {trial.reason}"
             )
 
@@ -504,7 +498,9 @@ class Engine:
         trace = "".join(traceback.format_exception(error))
         _log.error("%s failed\n%s", self.advice.name, trace)
         self.journal.event("failed", summary=f"{name}: {error}", traceback=trace)
-        self._fail(f"{self.advice.name} failed: {name}: {error}")
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+        self._fail(f"{self.advice.name} failed: {name}: {error}{where}")
 
     def _set_status(self, status: str, reason: str) -> None:
         if (status, reason) != (self.status, self.reason):
@@ -513,9 +509,10 @@ class Engine:
             self.journal.event("status", status=status, reason=reason)
 
     def _is_overtime(self) -> bool:
-        return self.limits.duration_s is not None and self._elapsed_s() >= self.limits.duration_s
+        return self.limits.duration_s is not None and self.elapsed_s() >= self.limits.duration_s
 
-    def _elapsed_s(self) -> float:
+    def elapsed_s(self) -> float:
+        """How long the experiment has been managed, over all its managers."""
         return self._earlier_s + time.monotonic() - self._opened
 
     def _activity(self) -> str:

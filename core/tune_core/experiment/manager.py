@@ -116,7 +116,8 @@ async def manage(
         cleanup.push(_record_failure(writer))
         _refuse_leftovers(directory, writer, taken)
         engine = await _prepare(directory, parts, writer, lock)
-        writer.append(Event("manager_started", {**manager_identity(), "version": __version__}))
+        started = {**manager_identity(), "version": __version__, "run_seconds": engine.elapsed_s()}
+        writer.append(Event("manager_started", started))
         cleanup.callback(lambda: writer.append(Event("manager_ended", {"status": engine.status})))
         requests = Requests(directory, engine.wake)
         cleanup.callback(requests.close)

@@ -67,10 +67,13 @@ class Reception:
             if message.sequence <= trial.last_sequence:
                 continue  # delivered before
             trial.last_sequence = message.sequence
+            refused_before = trial.refused
             metric = self._read(trial, message)
             if metric is not None:
                 rows.append(self._row(trial, message, metric))
                 told.append((message.kind, metric))
+            elif trial.refused != refused_before:
+                rows.append(self._refusal(trial, message))
         if rows:
             last = rows[-1].id
             self._journal.append(
@@ -181,6 +184,19 @@ class Reception:
             final=int(message.kind == "final"),
             value=metric.default if metric.is_finite else None,
             data=None if plain else dump_json(metric.whole),
+        )
+
+    def _refusal(self, trial: LiveTrial, message: Message) -> MetricRow:
+        """A final result that is none, so that a manager which adopts the trial knows of it."""
+        return MetricRow(
+            id=self._journal.writer.number(),
+            time=_seconds(message.time),
+            trial=trial.sequence,
+            attempt=trial.attempt,
+            sequence=message.sequence,
+            final=1,
+            value=None,
+            data=dump_json(str(message.value)[:200]),
         )
 
     def _recorded(self, trial: LiveTrial, key: AttemptKey, last: int, told: list[tuple[str, Metric]]) -> None:

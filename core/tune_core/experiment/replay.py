@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tune_core.algorithms.base import Advisor, Observation
-from tune_core.errors import NoMoreTrial
+from tune_core.errors import MetricError, NoMoreTrial
 from tune_core.experiment.trials import LiveTrial
 from tune_core.experiment.view import TrialView
 from tune_core.metric import Metric, orient
@@ -73,8 +73,29 @@ def restore(connection: sqlite3.Connection) -> Restored:
             restored.running[sequence] = json.loads(identity)
         _read_attempts(connection, trial)
         restored.live[sequence] = trial
+    state["run_seconds"] = max(state.get("run_seconds", 0.0), _managed_seconds(connection))
     restored.best = _best(connection, state.get("mode", "maximize"))
     return restored
+
+
+def _managed_seconds(connection: sqlite3.Connection) -> float:
+    """How long the experiment was managed, as far as its events tell.
+
+    The running total is written every few seconds; a manager that was killed did more than that.
+    """
+    row = connection.execute(
+        "SELECT id, time, coalesce(json_extract(data, '$.run_seconds'), 0) FROM event"
+        " WHERE kind = 'manager_started' ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+    if row is None:
+        return 0.0
+    number, began, before = row
+    (last,) = connection.execute(
+        "SELECT time FROM event WHERE id >= ? AND kind IN"
+        " ('manager_started', 'proposed', 'started', 'ended', 'attempt_ended') ORDER BY id DESC LIMIT 1",
+        (number,),
+    ).fetchone()
+    return float(before + max(0.0, last - began))
 
 
 def _best(connection: sqlite3.Connection, mode: str) -> TrialView | None:
@@ -123,7 +144,10 @@ def _read_attempts(connection: sqlite3.Connection, trial: LiveTrial) -> None:
         (trial.sequence, trial.attempt),
     ).fetchone()
     if row is not None:
-        trial.final = Metric.read(row[0] if row[1] is None else json.loads(row[1]))
+        try:
+            trial.final = Metric.read(row[0] if row[1] is None else json.loads(row[1]))
+        except MetricError as err:
+            trial.refused = str(err)
 
 
 # One call of the algorithm: what happened, which trial, and its data.

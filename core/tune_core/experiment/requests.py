@@ -212,7 +212,7 @@ def _read_observation(item: Any, space: SearchSpace, mode: str) -> list[Observat
     if item["value"] is None:
         return []
     parameters = item["parameters"] if "parameters" in item else item["parameter"]
-    space.check(parameters)
+    space.check(parameters, extra=True)  # such as the TRIAL_BUDGET of an earlier experiment
     metric = Metric.read(item["value"])
     if not metric.is_finite:
         raise TuneError(f"its value is {metric.default}")

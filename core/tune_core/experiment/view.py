@@ -64,3 +64,9 @@ class ExperimentView:
     max_trials: int | None
     max_duration_s: float | None
     elapsed_s: float
+
+    def __str__(self) -> str:
+        done = sum(count for state, count in self.counts.items() if state.is_terminal)
+        limit = "" if self.max_trials is None else f"/{self.max_trials}"
+        best = "" if self.best is None else f", best {self.best.value:g}"
+        return f"experiment {self.id}: {self.status}, {done}{limit} trials{best}, {self.elapsed_s:.0f} s"

@@ -80,7 +80,10 @@ def _wait(
             answer: dict[str, Any] = json.loads(row[0])
             return answer
         if pause_s > 0.05 and not ManagerLock.is_held(directory.lock):
-            raise ExperimentBusyError(f"the manager of experiment {directory.id} ended without an answer")
+            # It may have answered between the two looks.
+            row = connection.execute("SELECT answer FROM command WHERE id = ?", (number,)).fetchone()
+            if row[0] is None:
+                raise ExperimentBusyError(f"the manager of experiment {directory.id} ended without an answer")
         time.sleep(pause_s)
         pause_s = min(0.1, pause_s * 1.5)
     raise TuneError(

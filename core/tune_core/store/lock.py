@@ -62,6 +62,11 @@ class ManagerLock:
         os.pwrite(self._descriptor, content.ljust(512), 0)
 
     def release(self) -> None:
+        """Let another manager have it, on whichever machine."""
+        try:
+            os.ftruncate(self._descriptor, 0)  # who held it is no longer of interest
+        except OSError:
+            pass  # on a network file system another machine then waits for the last heartbeat to age
         os.close(self._descriptor)
 
     def _take(self, patience_s: float) -> None:
