@@ -156,6 +156,7 @@ def test_running_experiment_is_steered(slow: str, tune: Tune) -> None:
     assert json.loads(tune("experiment", "show", "--json").stdout)["elapsed_s"] > 0.1
     until(lambda: trials(tune)[0]["state"] == "USER_CANCELED")
     assert not is_alive(child)
+    assert tune("trial", "kill", "0", status=4).stderr == "tune: trial 0 has ended: USER_CANCELED\n"
     assert tune("experiment", "delete", slow, "--yes", status=4).returncode == 4
     stopped = tune("stop").stdout
     assert stopped.startswith(f"experiment {slow} was stopped, ")
@@ -211,6 +212,8 @@ def test_second_manager_is_refused(slow: str, tune: Tune) -> None:
 def test_trials_that_report_nothing_are_no_success(project: Path, tune: Tune) -> None:
     (project / "trial.py").write_text("print('done')")
     assert "no trial reported a final result" in tune("run", "config.yml", status=1).stderr
+    assert json.loads(tune("experiment", "export").stdout) == []
+    assert {each["value"] for each in json.loads(tune("experiment", "export", "--all").stdout)} == {None}
     refused = tune("log", "trial", "0", "--attempt", "2", status=3).stderr
     assert refused == "tune: trial 0 has no attempt 2; the newest is 1\n"
 
@@ -349,6 +352,9 @@ def test_crashed_experiment_is_not_deleted_before_its_trials_ended(
 ) -> None:
     name, children = crashed
     assert all(map(is_alive, children))
+    said = f"no manager; 2 trials may still run: `tune resume {name}` takes them over"
+    assert said in tune("experiment", "show").stdout
+    assert said in tune("trial", "ls").stderr
     refused = tune("experiment", "delete", name, "--yes", status=4).stderr
     assert "2 of its trials may be running still" in refused
     assert f"end them first: tune stop {name}" in refused

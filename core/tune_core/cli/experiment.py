@@ -57,16 +57,22 @@ def list_(running: bool, as_json: bool) -> None:
 def show(experiment: str | None, as_json: bool) -> None:
     """Show what an experiment is, how far it is, and what it waits for."""
     from tune_core.store.directory import find_experiment
+    from tune_core.store.reader import Record
 
-    row = summary(find_experiment(experiment))
+    directory = find_experiment(experiment)
+    row = summary(directory)
     if as_json:
         print_json(row)
         return
+    crashed = ""
+    if row["status"] == "CRASHED":
+        with Record(directory) as record:
+            crashed = crash_text(record)
     print(f"experiment {row['id']}" + (f" ({clean(row['name'])})" if row["name"] else ""))
     best = row["best"]
     facts = [
         ("status", row["status"]),
-        ("because", row["reason"]),
+        ("because", crashed or row["reason"]),
         ("trouble", row["trouble"]),
         ("trials", trials_text(row["counts"], row["max_trials"])),
         ("best", best and f"{number(best['value'])} in trial {best['sequence']}, to {row['mode']}"),
@@ -170,14 +176,13 @@ def export(
     from tune_core.store.reader import Record
 
     write = write_csv if form == "csv" else write_json
-    states = () if everything else (TrialState.SUCCEEDED,)
     with Record(find_experiment(experiment)) as record:
         if filename is None:
-            write(record, states, intermediate, sys.stdout)
+            write(record, everything, intermediate, sys.stdout)
             return
         try:
             with filename.open("w", encoding="utf-8", newline="") as file:
-                count = write(record, states, intermediate, file)
+                count = write(record, everything, intermediate, file)
         except OSError as err:
             raise TuneError(f"{filename}: cannot be written: {err.strerror}") from err
     print(f"{count} trials were written to {filename}")
@@ -251,6 +256,16 @@ def _summary(directory: ExperimentDirectory, record: Record) -> dict[str, Any]:
         "waiting": waiting,
         "best": trial_row(best[0]) if best else None,
     }
+
+
+def crash_text(record: Record) -> str:
+    """What a crash has left and what to do about it; empty when there was none."""
+    if record.status() != "CRASHED":
+        return ""
+    left, name = record.left_running(), record.directory.id
+    if left:
+        return f"no manager; {left} trials may still run: `tune resume {name}` takes them over"
+    return f"no manager; `tune resume {name}` goes on"
 
 
 def trials_text(counts: dict[str, int], most: int | None) -> str:

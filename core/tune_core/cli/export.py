@@ -16,11 +16,15 @@ __all__ = ["write_csv", "write_json"]
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def write_json(record: Record, states: tuple[TrialState, ...], intermediate: bool, file: TextIO) -> int:
-    """A list of {parameter, value, trialJobId}, one trial a line; returns how many."""
+def write_json(record: Record, everything: bool, intermediate: bool, file: TextIO) -> int:
+    """A list of {parameter, value, trialJobId}, one trial a line; returns how many.
+
+    Args:
+        everything: Also trials without a final result.
+    """
     count, escape = 0, not writes_unicode(file)
     file.write("[")
-    for row in _rows(record, states, intermediate):
+    for row in _rows(record, everything, intermediate):
         file.write(",\n" if count else "\n")
         file.write(json.dumps(row, ensure_ascii=escape, allow_nan=False))
         count += 1
@@ -28,21 +32,21 @@ def write_json(record: Record, states: tuple[TrialState, ...], intermediate: boo
     return count
 
 
-def write_csv(record: Record, states: tuple[TrialState, ...], intermediate: bool, file: TextIO) -> int:
+def write_csv(record: Record, everything: bool, intermediate: bool, file: TextIO) -> int:
     """A line for each trial: parameters, `reward` or the keys of the result, trialJobId.
 
     The columns come from a first pass over all trials, so that memory does not grow with them.
     """
     columns: dict[str, None] = {}
     results: dict[str, None] = {}
-    for row in _rows(record, states, intermediate=False):
+    for row in _rows(record, everything, intermediate=False):
         columns.update(dict.fromkeys(row["parameter"]))
         results.update(dict.fromkeys(_result(row["value"])))
     titles = [*columns, *(name for name in results if name not in columns), "trialJobId"]
     writer = csv.writer(file)
     writer.writerow([_cell(title) for title in titles + ["intermediate"] * intermediate])
     count = 0
-    for row in _rows(record, states, intermediate):
+    for row in _rows(record, everything, intermediate):
         cells = {**row["parameter"], **_result(row["value"]), "trialJobId": row["trialJobId"]}
         extra = [_cell(row["intermediate"])] if intermediate else []
         writer.writerow([_cell(cells.get(title)) for title in titles] + extra)
@@ -50,8 +54,10 @@ def write_csv(record: Record, states: tuple[TrialState, ...], intermediate: bool
     return count
 
 
-def _rows(record: Record, states: tuple[TrialState, ...], intermediate: bool) -> Iterator[dict[str, Any]]:
-    for trial in record.trials(states=states):
+def _rows(record: Record, everything: bool, intermediate: bool) -> Iterator[dict[str, Any]]:
+    for trial in record.trials(states=() if everything else (TrialState.SUCCEEDED,)):
+        if trial.metric is None and not everything:
+            continue
         row = {"parameter": trial.parameters, "value": trial.metric, "trialJobId": trial.id}
         if intermediate:
             metrics = record.metrics(trial.sequence, attempt=trial.attempt)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tune_core.cli.experiment import crash_text
 from tune_core.cli.options import (
     MOST,
     as_json,
@@ -30,10 +31,11 @@ from tune_core.cli.output import (
     remark,
     when,
 )
-from tune_core.errors import ConfigError
+from tune_core.errors import ConfigError, ExperimentBusyError, ExperimentNotFoundError, TuneError
 from tune_core.trial import TrialState
 
 if TYPE_CHECKING:
+    from tune_core.store.directory import ExperimentDirectory
     from tune_core.store.reader import MetricRecord, TrialRecord
 
 _PAGE = 100
@@ -76,6 +78,8 @@ def ls(
         print_trials(page)
         if page and page[0].sequence > 0 and len(page) == count:
             remark(f"earlier ones: tune trial ls --before {page[0].sequence}")
+        if crashed := crash_text(record):
+            remark(crashed)
 
 
 @trial.command()
@@ -121,7 +125,12 @@ def kill(trials: tuple[str, ...], experiment: str | None) -> None:
 
     directory = find_experiment(experiment)
     for name in trials:
-        answer = request(directory, "kill", trial=name)
+        try:
+            answer = request(directory, "kill", trial=name)
+        except TuneError as err:
+            if err.exit_code == ExperimentNotFoundError.exit_code:
+                _refuse_if_ended(directory, name)
+            raise
         print(f"trial {answer['trial']} is being ended")
 
 
@@ -146,6 +155,15 @@ def add(experiment: str | None, parameters: str | None, filename: Path | None, a
         print_json(answer)
     else:
         print(f"trial {answer['sequence']} ({answer['trial']}) was added")
+
+
+def _refuse_if_ended(directory: ExperimentDirectory, name: str) -> None:
+    from tune_core.store.reader import Record
+
+    with Record(directory) as record:
+        found = record.trial(name)
+    if found.state.is_terminal:
+        raise ExperimentBusyError(f"trial {found.sequence} has ended: {found.state.value}")
 
 
 def trial_row(trial: TrialRecord) -> dict[str, Any]:
