@@ -459,6 +459,47 @@ def test_trial_that_spoils_its_exit_status_is_lost(host: Host) -> None:
     assert host.end("a").lost
 
 
+FULL_DISK = "rm $DIR/exit_status; ln -s /dev/full $DIR/exit_status; "
+
+
+def test_trial_on_a_full_disk_is_killed_at_once(host: Host) -> None:
+    host.start("a", FULL_DISK + "echo $$ > $DIR/pid; exec sleep 60")
+    host.pid("a")
+    begun = time.monotonic()
+    host.runtime.kill("a", 20)
+    assert host.end("a") == End(128 + 9)
+    assert time.monotonic() - begun < 10
+
+
+def test_first_process_that_cannot_write_is_killed_after_the_grace(host: Host) -> None:
+    host.start("a", FULL_DISK + "echo $$ > $DIR/pid")
+    child = host.pid("a")
+    host.until(lambda: not is_alive(child))
+    trial = host.runtime._trials["a"]
+    trial.asked.add((trial.identity.pid, trial.identity.start))  # SIGTERM, which it does not answer
+    begun = time.monotonic()
+    host.runtime.kill("a", 0.3)
+    assert host.end("a") == End(128 + 9)
+    assert time.monotonic() - begun < 8  # though a new child of it is found again and again
+
+
+def test_exit_status_is_written_once_the_disk_has_room(host: Host) -> None:
+    host.start("a", FULL_DISK + "echo $$ > $DIR/pid; exit 3")
+    child = host.pid("a")
+    host.until(lambda: not is_alive(child))
+    host.runtime.poll(0.1)
+    assert "a" not in host.ends
+    (host.directory / "a" / "exit_status").unlink()
+    assert host.end("a") == End(3)
+
+
+def test_process_list_shows_no_remarks(host: Host) -> None:
+    identity = host.start("a", "sleep 60 # remark")
+    shown = Path(f"/proc/{identity.pid}/cmdline").read_text()
+    assert shown.count("#") == 1
+    assert len(shown) < 450 + len(str(host.directory)) * 2
+
+
 def test_idle_runtime_sleeps(host: Host) -> None:
     host.start("a", "sleep 60")
     host.until(lambda: (host.runtime.timeout() or 0) > 0.5)

@@ -118,7 +118,7 @@ SCRIPTS = {
     "docstring": '"""What it does."""\nfrom __future__ import annotations\nprint(__doc__, annotations)\n',
     "environment": """
         import os
-        hidden = {"_", "SHLVL", "OLDPWD", "TUNE_MARK"}
+        hidden = {"_", "SHLVL", "OLDPWD", "PS1", "TUNE_MARK"}  # the first ones are the shell's own
         print(sorted((k, v) for k, v in os.environ.items() if k not in hidden))
         """,
     "streams": """
@@ -387,3 +387,22 @@ def test_only_a_plain_python_command_is_warm(command: str, reason: str | None) -
         return
     with pytest.raises(NotWarm, match=reason):
         read_command(command, "/", dict(os.environ))
+
+
+def test_warm_trial_on_a_full_disk_is_killed_at_once(host: Callable[..., WarmHost]) -> None:
+    it = host(
+        """
+        import os, time
+        print("ready", flush=True)
+        os.symlink("/dev/full", "link")
+        os.replace("link", os.environ["STATUS"])
+        time.sleep(60)
+        """,
+        STATUS="../warm/exit_status",
+    )
+    it.start_warm("warm")
+    it.until((it.directory / "warm" / "exit_status").is_symlink)
+    begun = time.monotonic()
+    it.runtime.kill("warm", 20)
+    assert it.outcome("warm").end == End(128 + 9)
+    assert time.monotonic() - begun < 10

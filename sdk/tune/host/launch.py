@@ -22,16 +22,20 @@ __all__ = ["EXIT_STATUS", "Launch", "Started", "inheritable_descriptors", "read_
 EXIT_STATUS = "exit_status"
 
 # $1 shell  $2 command  $3 working directory  $4 exit status file  $5 soft limit of open files
-_WRAPPER = r"""
-IFS= read -r word && [ "$word" = go ] || exit 0
-# A handler, not '': ignored signals would stay ignored in the command.
-trap : HUP INT QUIT TERM USR1 USR2 ALRM
+#
+# No remarks in the text itself, which `ps` shows with every trial.
+# - read: the name is one that nobody exports, or the command would see another value.
+# - trap: a handler, not '': ignored signals would stay ignored in the command.
+# - printf: one write, ended by a newline, by which a reader knows that it is whole. Repeated on a
+#   full disk, until the trial is asked to end.
+_WRAPPER = r"""IFS= read -r _t && [ "$_t" = go ] || exit 0
+trap : HUP INT QUIT USR1 USR2 ALRM
+trap _t= TERM
 ulimit -S -n "$5" 2>/dev/null
 cd -- "$3" && "$1" -c -- "$2" </dev/null
-status=$?
-# One write, ended by a newline, by which a reader knows that it is whole. Repeated on a full disk.
-until printf '%s\n' "$status" 2>/dev/null >"$4" || [ -d "$4" ] || [ ! -d "${4%/*}" ]; do sleep 1; done
-"""
+_s=$?
+until printf '%s\n' $_s 2>/dev/null >"$4" || [ -z "$_t" ] || [ -d "$4" ] || [ ! -d "${4%/*}" ]
+do sleep 1; done"""
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def start(launch: Launch, boot: str, open_files: int, close: Iterable[int] = ())
     try:
         pid = os.posix_spawn(
             "/bin/sh",
-            ["sh", "-c", _WRAPPER, "tune-trial", *arguments],
+            ["sh", "-c", _WRAPPER, "tune", *arguments],
             environment,
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, read_end, 0),

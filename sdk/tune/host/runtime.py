@@ -29,6 +29,7 @@ _TICK_S = 2.0
 _TICK_BLIND_S = 0.2  # without inotify or pidfds
 _YOUNG_S = 1.0  # pids do not come round again within this: 32,768 forks
 _RESCAN_S = (0.005, 0.5)  # first and longest pause between looks at what does not end
+_STATUS_S = 1.0  # after SIGKILL to the others, until the first process must have written its status
 _KILL_S = 10.0  # after SIGKILL, until a process is given up (D state)
 _UNSURE_SCANS = 5
 
@@ -355,8 +356,10 @@ class Runtime:
             self._terminate(trial, left)
             trial.rescan_at = min(now + trial.pause_s, trial.kill_at)
         elif now < trial.kill_at + _KILL_S:
-            # Not yet the first process, which is about to write down how the command ended.
-            victims = [process for process in left if process.pid != trial.identity.pid] or left
+            victims = left
+            if now < trial.kill_at + _STATUS_S:
+                # Not yet the first process, which is about to write down how the command ended.
+                victims = [process for process in left if process.pid != trial.identity.pid] or left
             for process in victims:
                 processes.send_signal(process, signal.SIGKILL)
             trial.pause_s = min(trial.pause_s, 0.02)

@@ -77,8 +77,10 @@ def serve(control: socket.socket) -> dict[str, Any]:
 def keep(request: dict[str, Any], gate: int) -> dict[str, Any]:
     """Wait at the gate, then fork the trial and write down how it ends; returns in the trial."""
     os.setsid()
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+    asked: list[int] = []  # to end, by these signals
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     write_mark(request["environment"][_MARK])
     for descriptor, path in ((1, request["stdout"]), (2, request["stderr"])):
@@ -97,7 +99,7 @@ def keep(request: dict[str, Any], gate: int) -> dict[str, Any]:
         return request
     _, status = os.waitpid(pid, 0)
     code = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-    write_exit_status(request["exit_status"], code)
+    write_exit_status(request["exit_status"], code, asked)
     os._exit(0)
 
 
@@ -110,7 +112,8 @@ def write_mark(marks: str) -> None:
     ctypes.memmove(address, marks.encode().ljust(room, b":"), room)
 
 
-def write_exit_status(path: str, code: int) -> None:
+def write_exit_status(path: str, code: int, asked: list[int]) -> None:
+    """Repeated on a full disk, until the trial is `asked` to end."""
     while True:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -119,9 +122,9 @@ def write_exit_status(path: str, code: int) -> None:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if error.errno != errno.ENOSPC or asked:
                 return
-            time.sleep(1)
+            time.sleep(0.2)
         else:
             return
 
