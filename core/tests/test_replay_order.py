@@ -163,8 +163,8 @@ def test_live_calls_are_the_replayed_ones(seed: int, tmp_path: Path, monkeypatch
         again = replayed(directory)
         # A proposal that the stop called off is in no record. What came last may be in the record and
         # not heard any more, as the manager was about to end.
-        kept = {call[1] for call in advisor.log if call[0] == "pending"}
-        live = [call for call in advisor.log if call[0] != "propose" or call[1] in kept]
+        kept = {call[1] for call in again if call[0] == "pending"}
+        live = [call for call in advisor.log if call[0] not in ("propose", "pending") or call[1] in kept]
         both = min(len(again), len(live))
         assert live[:both] == again[:both]
         assert both > 20
