@@ -114,3 +114,9 @@ def test_broken_plugin_harms_nobody(
     (tmp_path / "config.yml").write_text(config)
     (tmp_path / "train.py").write_text(TRAIN)
     tune("validate", "config.yml")
+    for command in (["run", "--id", "front"], ["create", "--id", "back"]):
+        warned = tune(command[0], "config.yml", *command[1:]).stderr
+        assert warned.count("plugin tune-broken 1.4.0 is broken and was left out: ") == 1
+    tune("view", "back")
+    for name in ("front", "back"):
+        assert tune("log", "manager", name).stdout.count("plugin tune-broken 1.4.0 is broken") == 1

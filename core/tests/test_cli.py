@@ -138,6 +138,25 @@ def test_plugins_list_names_what_each_package_brings(capsys: pytest.CaptureFixtu
     }
 
 
+def test_plugin_that_only_listens_is_listed(
+    install: Install, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hooks = "@hookimpl\ndef {}(experiment):\n    pass\n"
+    install("ear", hooks.format("tune_trial_ended") + hooks.format("tune_experiment_ended"))
+    monkeypatch.setenv("TUNE_ENABLE_PLUGINS", "ear")
+    plugins.cache_clear()
+    try:
+        assert main(["plugins", "list"]) == 0
+        assert (
+            "observer  ear   tune-ear  1.0      Hears experiment_ended, trial_ended"
+            in capsys.readouterr().out
+        )
+        assert main(["plugins", "show", "ear"]) == 0
+        assert "observer ear: tune_experiment_ended, tune_trial_ended" in capsys.readouterr().out
+    finally:
+        plugins.cache_clear()
+
+
 @pytest.fixture
 def broken(install: Install, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     install("aa", "import no_such_module")

@@ -111,7 +111,7 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
         "exp.yml:9:27: failureBrake.whithin: no such key, did you mean 'within'?",
         "exp.yml:10:20: trialEnvironment.9x: is not a name for an environment variable",
         "exp.yml:11:1: useAnnotation: annotated scripts come with a later version",
-        "exp.yml:13:3: tuner.name: no tuner called 'Ehco'\n  installed: Both, Echo, Flat, Fussy   ",
+        "exp.yml:13:3: tuner.name: no tuner called 'Ehco', did you mean 'Echo'?\n  installed: Both",
         "exp.yml:16:15: assessor.classArgs.pateince: no such argument of Strict, did you mean 'patience'?",
         "exp.yml:16:28: assessor.classArgs.optimize_mode: 'up' is not minimize or maximize",
         "exp.yml:19:3: trainingService.memory: '3 pounds' is not a size",

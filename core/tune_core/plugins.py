@@ -76,6 +76,8 @@ KINDS: Mapping[str, Kind] = {
     "command": Kind("tune_commands", "a command"),
 }
 
+_OBSERVERS = frozenset(_HOOKS) - {kind.hook for kind in KINDS.values()}
+
 
 @dataclass
 class Plugin:
@@ -171,10 +173,12 @@ class Plugins:
     Attributes:
         installed: Every plugin, also those that are broken or disabled.
         hook: pluggy's relay of the working ones. Observers are called through `notify`.
+        observers: The working ones that hear what happens, each with the hooks that tell it.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self.installed: list[Plugin] = []
+        self.observers: list[tuple[Plugin, list[str]]] = []
         self._found: dict[str, list[Found]] = {kind: [] for kind in KINDS}
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(hookspecs)
@@ -188,10 +192,16 @@ class Plugins:
                 enabled.append((entry_point, plugin))
         for plugin, module in _load_modules(enabled):
             self._add(plugin, module)
+        if _log.hasHandlers():  # without any it would be on standard error, where the command line says it
+            self.log_broken()
 
     @property
     def broken(self) -> list[Plugin]:
         return [plugin for plugin in self.installed if plugin.error]
+
+    def log_broken(self) -> None:
+        for plugin in self.broken:
+            _log.warning("plugin %s is broken and was left out: %s", plugin, plugin.error)
 
     def all(self, kind: str) -> list[Found]:
         """Everything of one kind, by name."""
@@ -261,6 +271,9 @@ class Plugins:
             return
         for kind, listed in drivers.items():
             self._found[kind] += [Found(kind, driver, plugin) for driver in listed]
+        callers = self._manager.get_hookcallers(module) or []
+        if heard := sorted(caller.name for caller in callers if caller.name in _OBSERVERS):
+            self.observers.append((plugin, heard))
 
     def _check_hooks(self, module: ModuleType) -> None:
         """Refuse what pluggy would pass over in silence."""
@@ -301,13 +314,13 @@ class Plugins:
         }
         near = [names[each] for each in difflib.get_close_matches(name.casefold(), names)]
         installed = ", ".join(dict.fromkeys(found.driver.name for found in choices)) or "none"
-        hint = f"       did you mean {' or '.join(map(repr, near))}?" if near else ""
+        hint = f", did you mean {' or '.join(map(repr, near))}?" if near else ""
         distribution = _canonical(re.sub(r"[^\w.-]", "", name.partition(":")[0]))
         package = "<name>" if near else distribution.removeprefix("tune-") or "<name>"
         return "\n".join(
             [
-                f"no {KINDS[kind].words.partition(' ')[2]} called {name!r}",
-                f"  installed: {installed}{hint}",
+                f"no {KINDS[kind].words.partition(' ')[2]} called {name!r}{hint}",
+                f"  installed: {installed}",
                 *(
                     f"  {name!r} is {other.words}"
                     for key, other in KINDS.items()

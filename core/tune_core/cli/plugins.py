@@ -28,6 +28,7 @@ def list_(load: bool, as_json: bool) -> int:
     With --load, the exit code is 1 when anything is broken.
     """
     rows = [_row(found, load) for found in _everything()]
+    rows += [_observer_row(plugin, hooks) for plugin, hooks in plugins().observers]
     apart = [plugin for plugin in plugins().installed if plugin.status != "ok"]
     if as_json:
         print_json({"drivers": rows, "left_out": [_plugin_row(plugin) for plugin in apart]})
@@ -58,6 +59,7 @@ def show(name: str, as_json: bool) -> int:
         )
     if as_json:
         rows = [_row(found, True) for found in _everything() if found.plugin in chosen]
+        rows += [_observer_row(each, hooks) for each, hooks in plugins().observers if each in chosen]
         print_json({"packages": [_plugin_row(plugin) for plugin in chosen], "drivers": rows})
         faults = [row["error"] for row in rows] + [plugin.error for plugin in chosen]
         return 1 if any(faults) else 0
@@ -136,6 +138,19 @@ def _row(found: Found, load: bool) -> dict[str, object]:
     }
 
 
+def _observer_row(plugin: Plugin, hooks: list[str]) -> dict[str, object]:
+    return {
+        "kind": "observer",
+        "name": plugin.name,
+        "aliases": [],
+        "package": plugin.distribution,
+        "version": plugin.version,
+        "summary": f"Hears {', '.join(hook.removeprefix('tune_') for hook in hooks)}",
+        "target": plugin.module,
+        "error": "",
+    }
+
+
 def _plugin_row(plugin: Plugin) -> dict[str, object]:
     return {
         "package": plugin.distribution,
@@ -175,6 +190,9 @@ def _show(plugin: Plugin) -> bool:
             names = ", ".join([found.driver.name, *found.driver.aliases])
             print(f"\n{found.kind} {names}: {found.driver.summary}")
             print(f"  {fault or _details(found)}")
+    for observer, hooks in plugins().observers:
+        if observer is plugin:
+            print(f"\nobserver {plugin.name}: {', '.join(hooks)}")
     return healthy
 
 

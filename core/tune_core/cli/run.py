@@ -80,6 +80,7 @@ def resume(experiment: str | None, background: bool, quiet: bool, as_json: bool)
 
     directory = find_experiment(experiment)
     _refuse_if_managed(directory)
+    _warn_of_broken_plugins()
     if not background:
         return _follow(Experiment.resume(str(directory.path)), quiet, as_json)
     reopen(directory)  # what is wrong is said here rather than in a log
@@ -174,14 +175,27 @@ def _load(path: Path) -> ExperimentConfig:
     config = load_config(path)
     for text in config.remarks:
         remark(text)
+    _warn_of_broken_plugins()
     return config
+
+
+def _warn_of_broken_plugins() -> None:
+    from tune_core.plugins import plugins
+
+    for plugin in plugins().broken:
+        remark(
+            f"plugin {plugin} is broken and was left out: {plugin.error}\n"
+            f"  more of it: tune plugins show {plugin.distribution}"
+        )
 
 
 def _follow(experiment: Experiment, quiet: bool, as_json: bool) -> int:
     """Run `experiment` in this process until it ends; returns the exit code."""
     from tune_core.experiment.manager import log_to_folder
+    from tune_core.plugins import plugins
 
     log_to_folder(experiment.directory)
+    plugins().log_broken()
     remark(f"experiment {experiment.id}, in {experiment.directory.path}")
     with _Signals() as signals:
         experiment.start(hide_gpus=True)
