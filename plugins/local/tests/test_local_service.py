@@ -68,9 +68,11 @@ class Recorder:
 
 
 @asynccontextmanager
-async def local_service(directory: Path, **options: Any) -> AsyncIterator[tuple[LocalService, Recorder]]:
+async def local_service(
+    directory: Path, recorder: Recorder | None = None, **options: Any
+) -> AsyncIterator[tuple[LocalService, Recorder]]:
     """An opened service; what still runs when the block ends is cancelled."""
-    recorder = Recorder()
+    recorder = recorder or Recorder()
     service = LocalService(LocalConfig(**{"kill_grace": 0.5, **options}))
     await service.open(ServiceContext("exp", directory, 100, recorder, os.environ))
     try:
@@ -323,6 +325,26 @@ def test_trials_queue_for_gpus_and_are_told_why(tmp_path: Path, monkeypatch: pyt
             assert (second.directory / "stdout").read_text() == "0 PCI_BUS_ID\n"
             with pytest.raises(TrainingServiceError, match="is 3, but this machine has 2 GPUs"):
                 await service.submit(attempt(tmp_path, "true", "c", gpu_number=3))
+
+    asyncio.run(scenario())
+
+
+def test_kernel_that_fails_is_told_once_and_the_trial_ends(tmp_path: Path) -> None:
+    class Failing(Recorder):
+        async def messages(self, key: AttemptKey, messages: Sequence[Message]) -> None:
+            await super().messages(key, messages)
+            raise RuntimeError("the kernel is broken")
+
+    async def scenario() -> None:
+        async with local_service(tmp_path, recorder=Failing()) as (service, recorder):
+            wait = "until [ -e go-on ]; do sleep 0.02; done; "
+            one = attempt(tmp_path, REPORT + wait + REPORT + "exit 3")
+            await service.submit(one)
+            await recorder.until(lambda: recorder.received)
+            (tmp_path / "code" / "go-on").touch()
+            assert (await recorder.end(one.key)).exit_status == 3
+            assert len(recorder.received[one.key]) == 2
+            assert recorder.troubles == ["the local platform failed: RuntimeError('the kernel is broken')"]
 
     asyncio.run(scenario())
 

@@ -68,6 +68,7 @@ class LocalService(TrainingService, Listener):
         self._timer: asyncio.TimerHandle | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._short = False  # of memory, processes or disk space
+        self._failures: set[str] = set()  # that were told
         self._closed = False
 
     # What the kernel asks
@@ -242,9 +243,12 @@ class LocalService(TrainingService, Listener):
         self._run(self._deliver(key, records), self._deliveries)
 
     async def _deliver(self, key: AttemptKey, records: list[Record]) -> None:
-        await self._events.messages(key, [Message(*record) for record in records])
-        self._runtime.resume(key)
-        self._schedule()
+        try:
+            await self._events.messages(key, [Message(*record) for record in records])
+        finally:  # or the trial would never end
+            if not self._closed:
+                self._runtime.resume(key)
+                self._schedule()
 
     def problem(self, key: Any, problem: Problem) -> None:
         _log.warning(
@@ -297,7 +301,9 @@ class LocalService(TrainingService, Listener):
         task.add_done_callback(self._report_failure)
 
     def _report_failure(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and repr(error) not in self._failures:
+            self._failures.add(repr(error))
             self._events.trouble(f"the local platform failed: {error!r}")
             _log.error("the local platform failed", exc_info=error)
 
