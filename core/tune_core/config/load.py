@@ -14,7 +14,8 @@ from tune_core.config.model import AlgorithmConfig, ExperimentConfig
 from tune_core.config.problems import KeyPath, Place, Problem, error_of
 from tune_core.config.remarks import remarks_on
 from tune_core.config.upgrade import is_version_1, upgrade
-from tune_core.errors import ConfigError, SearchSpaceError
+from tune_core.errors import ConfigError, SearchSpaceError, TrainingServiceError
+from tune_core.plugins import plugins
 from tune_core.space import SearchSpace
 
 __all__ = ["load_config", "verify"]
@@ -66,6 +67,7 @@ def verify(config: ExperimentConfig) -> list[Problem]:
     problems = _check_algorithms(sections, config.search_space, config.seed, choices)
     if not config.trial_code_directory.is_dir():
         problems.append(Problem(("trialCodeDirectory",), f"no folder {str(config.trial_code_directory)!r}"))
+    problems += _check_service(config)
     config.remarks[:] = remarks_on(config, choices)
     return problems
 
@@ -134,6 +136,16 @@ def _check_algorithms(
     elif tuner and assessor:
         problems += _contradiction(tuner, assessor)
     return problems
+
+
+def _check_service(config: ExperimentConfig) -> list[Problem]:
+    """What the platform can never run."""
+    service = plugins().find("training_service", config.training_service.platform).load()
+    try:
+        service(config.training_service.config).check(config.trial_gpu_number)
+    except TrainingServiceError as err:
+        return [Problem(("trialGpuNumber",), str(err))]
+    return []
 
 
 def _space(raw: Any) -> SearchSpace:

@@ -46,8 +46,14 @@ def assemble(config: ExperimentConfig) -> Parts:
 
 
 def create(config: ExperimentConfig, experiment_id: str | None = None) -> tuple[ExperimentDirectory, Parts]:
-    """Make a new experiment's folder and record; `manage` then runs it."""
+    """Make a new experiment's folder and record; `manage` then runs it.
+
+    Raises:
+        ConfigError, PluginError, SearchSpaceError: It cannot be made.
+        TrainingServiceError: The platform can never run its trials.
+    """
     parts = assemble(config)
+    parts.service.check(config.trial_gpu_number)
     directory = create_experiment(config.experiment_working_directory, experiment_id)
     create_record(directory, parts, json.loads(config.to_json()))
     return directory, parts
@@ -62,6 +68,7 @@ def reopen(directory: ExperimentDirectory, *, runs_trials: bool = True) -> Parts
     Raises:
         ConfigError: It was started from Python with a function, which only Python can give again;
             or its configuration does not fit any more.
+        TrainingServiceError: The platform can never run its trials.
     """
     with Record(directory) as record:
         state = record.state()
@@ -79,7 +86,10 @@ def reopen(directory: ExperimentDirectory, *, runs_trials: bool = True) -> Parts
         )
     # What the algorithm is replayed from; the space in the state may be a later one.
     config.search_space = state["first_search_space"]
-    return assemble(config)
+    parts = assemble(config)
+    if runs_trials:
+        parts.service.check(config.trial_gpu_number)
+    return parts
 
 
 def _choose(section: str, config: AlgorithmConfig) -> Choice:

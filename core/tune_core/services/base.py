@@ -77,6 +77,14 @@ class TrainingService(ABC):
 
     Config: ClassVar[type[BaseModel]]
 
+    def check(self, gpu_number: int | None) -> None:
+        """Raise TrainingServiceError for what this platform can never run; says why.
+
+        Called when a configuration is checked, and before an experiment is created or resumed: in
+        no event loop, on a service that may never be opened. `gpu_number` is that of each trial;
+        None leaves it to the platform.
+        """
+
     @abstractmethod
     async def open(self, context: ServiceContext) -> None:
         """Make ready. Raises TrainingServiceError when the platform cannot be used at all."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,9 @@ from tune_local.gpus import Gpu, list_gpus, visible_gpus
 from tune_local.placement import Placement
 
 from tune_core import AttemptKey, ConfigError, TrainingServiceError
+from tune_core.config import load_config
 from tune_core.config.checking import check
+from tune_core.experiment.assemble import create, reopen
 
 A, B, C = (AttemptKey(name, 0) for name in "abc")
 
@@ -82,14 +85,16 @@ def test_own_trials_processes_are_no_other_program() -> None:
 def test_only_the_indices_that_are_allowed_are_given() -> None:
     machine = placement([Gpu(0), Gpu(1), Gpu(2)], gpu_indices=(1, 2))
     assert machine.place(A, 2) == (1, 2)
-    with pytest.raises(TrainingServiceError, match=r"is 3, .* has 2 GPUs among gpuIndices \[1, 2\]"):
+    with pytest.raises(
+        TrainingServiceError, match=r"^3 GPUs for each .* has 2 GPUs among gpuIndices \[1, 2\]"
+    ):
         machine.place(B, 3)
     with pytest.raises(TrainingServiceError, match=r"gpuIndices names GPU 5, but this machine has 1 GPU$"):
         placement([Gpu(0)], gpu_indices=(0, 5)).place(A, 1)
 
 
 def test_more_than_the_machine_has_is_refused_not_waited_for() -> None:
-    with pytest.raises(TrainingServiceError, match="trialGpuNumber is 1, but this machine has no GPUs"):
+    with pytest.raises(TrainingServiceError, match=r"^1 GPU for each trial, but this machine has no GPUs"):
         placement([]).place(A, 1)
 
 
@@ -98,7 +103,7 @@ def test_what_can_never_be_is_known_beforehand() -> None:
     assert machine.place(A, 1) == (0,)
     machine.check(1)  # held now, but not for ever
     machine.check(None)
-    with pytest.raises(TrainingServiceError, match="trialGpuNumber is 2, but this machine has 1 GPU"):
+    with pytest.raises(TrainingServiceError, match=r"^2 GPUs for each trial, but this machine has 1 GPU"):
         machine.check(2)
 
 
@@ -141,16 +146,36 @@ def test_driver_is_asked_for_gpus_and_who_computes(monkeypatch: pytest.MonkeyPat
     assert list_gpus() == [Gpu(0, (), "GPU-0"), Gpu(1, (3, 7), "GPU-1"), Gpu(2, (), "GPU-2")]
 
 
-def test_machine_without_driver_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("code", "text", "said"),
+    [
+        (9, "Driver Not Loaded", "no NVIDIA driver on this machine"),
+        (12, "NVML Shared Library Not Found", "no NVIDIA driver on this machine"),
+        (
+            18,
+            "Driver/library version mismatch",
+            "the NVIDIA driver answers 'Driver/library version mismatch'",
+        ),
+    ],
+)
+def test_driver_that_is_missing_or_broken_is_said_so(
+    monkeypatch: pytest.MonkeyPatch, code: int, text: str, said: str
+) -> None:
     driver = fake_driver()
 
     def refuse() -> None:
-        raise driver.NVMLError("NVML Shared Library Not Found")
+        error = driver.NVMLError(text)
+        error.value = code
+        raise error
 
     monkeypatch.setattr(driver, "nvmlInit", refuse, raising=False)
     monkeypatch.setitem(sys.modules, "pynvml", driver)
-    with pytest.raises(TrainingServiceError, match="no GPU can be seen: NVML Shared Library Not Found"):
+    with pytest.raises(TrainingServiceError) as caught:
         list_gpus()
+    assert str(caught.value) == f"no GPU can be seen: {said}"
+
+
+def test_missing_library_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     with pytest.raises(TrainingServiceError, match=r"pip install 'tune-local\[gpu\]'"):
         list_gpus()
@@ -166,6 +191,42 @@ def test_adopted_trials_hold_their_gpus() -> None:
 @pytest.mark.parametrize(("written", "read"), [(1, (1,)), ([0, 2], (0, 2)), ("0,2", (0, 2)), (None, None)])
 def test_gpu_indices_are_read_as_nni_did(written: Any, read: Any) -> None:
     assert check(LocalConfig, {"platform": "local", "gpuIndices": written}).gpu_indices == read
+
+
+def test_configuration_that_can_never_run_is_refused_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tune_local.service.list_gpus", lambda: [Gpu(0), Gpu(1)])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    path = tmp_path / "experiment.yml"
+    lines = [
+        "searchSpace: {x: {_type: uniform, _value: [0, 1]}}",
+        "trialCommand: 'true'",
+        "trialConcurrency: 1",
+        "tuner: {name: Random}",
+        "trainingService: {platform: local}",
+        f"experimentWorkingDirectory: {tmp_path}",
+        "trialGpuNumber: ",
+    ]
+    path.write_text("\n".join(lines) + "2\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    (problem,) = caught.value.problems
+    assert problem.path == ("trialGpuNumber",)
+    assert problem.place is not None
+    assert problem.place.line == 7
+    assert problem.message == "2 GPUs for each trial, but this machine has 1 GPU"
+
+    path.write_text("\n".join(lines) + "1\n")
+    config = load_config(path)
+    directory, _ = create(config, "made")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(TrainingServiceError, match="this machine has no GPUs"):
+        create(config, "refused")
+    assert not (tmp_path / "refused").exists()
+    with pytest.raises(TrainingServiceError, match="this machine has no GPUs"):
+        reopen(directory)
+    reopen(directory, runs_trials=False)  # only to look, or to end it
 
 
 @pytest.mark.parametrize(

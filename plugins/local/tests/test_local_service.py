@@ -323,8 +323,30 @@ def test_trials_queue_for_gpus_and_are_told_why(tmp_path: Path, monkeypatch: pyt
             assert recorder.identities[first.key]["gpus"] == [0, 1]
             assert (first.directory / "stdout").read_text() == "0,1 PCI_BUS_ID\n"
             assert (second.directory / "stdout").read_text() == "0 PCI_BUS_ID\n"
-            with pytest.raises(TrainingServiceError, match="is 3, but this machine has 2 GPUs"):
-                await service.submit(attempt(tmp_path, "true", "c", gpu_number=3))
+            with pytest.raises(TrainingServiceError, match=r"^3 GPUs for each trial, but this machine has 2"):
+                service.check(3)
+
+    asyncio.run(scenario())
+
+
+def test_gpu_that_is_lost_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tune_local.service._RETRY_S", 0.05)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    gpus: list[Gpu] = []
+    monkeypatch.setattr("tune_local.service.list_gpus", lambda: gpus)
+
+    async def scenario() -> None:
+        async with local_service(tmp_path) as (service, recorder):
+            both = [attempt(tmp_path, "exit 3", name, gpu_number=1) for name in "ab"]
+            for each in both:
+                await service.submit(each)
+            said = "trials cannot be started: 1 GPU for each trial, but this machine has no GPUs"
+            assert [recorder.reasons[each.key] for each in both] == [said, said]
+            assert recorder.troubles[-1] == said
+            gpus.append(Gpu(0))
+            for each in both:
+                assert (await recorder.end(each.key)).exit_status == 3
+            assert recorder.troubles[-1] == ""
 
     asyncio.run(scenario())
 

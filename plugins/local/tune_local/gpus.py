@@ -12,6 +12,9 @@ from tune_core import TrainingServiceError
 __all__ = ["Gpu", "list_gpus", "visible_gpus"]
 
 
+_NO_DRIVER = (9, 12)  # NVML_ERROR_DRIVER_NOT_LOADED, NVML_ERROR_LIBRARY_NOT_FOUND
+
+
 @dataclass(frozen=True)
 class Gpu:
     """One GPU: its number as the driver counts, and the processes that compute on it."""
@@ -39,7 +42,9 @@ def list_gpus() -> list[Gpu]:
         count = pynvml.nvmlDeviceGetCount()
         return [_gpu(pynvml, index) for index in range(count)]
     except pynvml.NVMLError as error:
-        raise TrainingServiceError(f"no GPU can be seen: {error}") from error
+        missing = getattr(error, "value", None) in _NO_DRIVER
+        why = "no NVIDIA driver on this machine" if missing else f"the NVIDIA driver answers {str(error)!r}"
+        raise TrainingServiceError(f"no GPU can be seen: {why}") from error
 
 
 def visible_gpus(gpus: Sequence[Gpu], environment: Mapping[str, str]) -> list[Gpu]:

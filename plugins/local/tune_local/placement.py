@@ -90,7 +90,7 @@ class Placement:
         if len(allowed) < number:
             among = "" if indices is None else f" among gpuIndices {list(indices)}"
             raise TrainingServiceError(
-                f"trialGpuNumber is {number}, but this machine has {_gpus(len(allowed))}{among}"
+                f"{_gpus(number)} for each trial, but this machine has {_gpus(len(allowed))}{among}"
             )
         return allowed
 

@@ -56,7 +56,7 @@ class LocalService(TrainingService, Listener):
 
     def __init__(self, config: LocalConfig) -> None:
         self._config = config
-        self._environment: Mapping[str, str] = {}
+        self._environment: Mapping[str, str] = os.environ
         self._placement = Placement(config, lambda: visible_gpus(list_gpus(), self._environment))
         self._warm: WarmStarts | None = None
         self._attempts: dict[AttemptKey, Attempt] = {}
@@ -67,11 +67,14 @@ class LocalService(TrainingService, Listener):
         self._deliveries: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._retry: asyncio.TimerHandle | None = None
-        self._short = False  # of memory, processes or disk space
+        self._short = False  # of memory, processes, disk space or GPUs
         self._failures: set[str] = set()  # that were told
         self._closed = False
 
     # What the kernel asks
+
+    def check(self, gpu_number: int | None) -> None:
+        self._placement.check(gpu_number)
 
     async def open(self, context: ServiceContext) -> None:
         if self._config.reuse_mode:
@@ -92,7 +95,6 @@ class LocalService(TrainingService, Listener):
     async def submit(self, attempt: Attempt) -> None:
         if attempt.key in self._attempts:
             return
-        self._placement.check(attempt.gpu_number)
         self._attempts[attempt.key] = attempt
         self._waiting[attempt.key] = ""
         self._start_waiting()
@@ -144,9 +146,8 @@ class LocalService(TrainingService, Listener):
                     self._wait(key, gpus)
                 else:
                     self._start(attempt, gpus)
-            except TrainingServiceError as error:
-                self._finish(key, Ending(None, reason=str(error)))
-            except OSError as error:  # the machine is short of something: nothing is lost by waiting
+            # The machine is short of something, or has lost a GPU: nothing is lost by waiting.
+            except (OSError, TrainingServiceError) as error:
                 self._placement.release(key)
                 shortage = f"trials cannot be started: {error}"
                 self._wait(key, shortage)
@@ -166,7 +167,10 @@ class LocalService(TrainingService, Listener):
         """Bring an attempt to its gate; it runs once the kernel has recorded its identity."""
         key = attempt.key
         if not attempt.code_directory.is_dir():
-            raise TrainingServiceError(f"the code directory {attempt.code_directory} does not exist")
+            self._finish(
+                key, Ending(None, reason=f"the code directory {attempt.code_directory} does not exist")
+            )
+            return
         _prepare(attempt)
         visible = {} if attempt.gpu_number is None else _visible(gpus)
         launch = self._launch(attempt, secrets.token_hex(8), visible)
