@@ -51,7 +51,7 @@ def schema() -> None:
 @config.command()
 @config_file
 def upgrade(config: Path) -> None:
-    """Print a configuration of NNI 1.x as one of version 2. Not available in this version."""
+    """Convert a configuration of NNI 1 to version 2. Not yet: it comes with a later version."""
     from tune_core.config.document import read_document
     from tune_core.config.problems import Problem, error_of
     from tune_core.config.upgrade import is_version_1
