@@ -214,8 +214,8 @@ def test_trials_that_report_nothing_are_no_success(project: Path, tune: Tune) ->
     assert "no trial reported a final result" in tune("run", "config.yml", status=1).stderr
     assert json.loads(tune("experiment", "export").stdout) == []
     assert {each["value"] for each in json.loads(tune("experiment", "export", "--all").stdout)} == {None}
-    refused = tune("log", "trial", "0", "--attempt", "2", status=3).stderr
-    assert refused == "tune: trial 0 has no attempt 2; the newest is 1\n"
+    refused = tune("log", "trial", "0", "--attempt", "1", status=3).stderr
+    assert refused == "tune: trial 0 has no attempt 1; the newest is 0\n"
 
 
 def test_deletion_is_asked_for(project: Path, tune: Tune, environment: dict[str, str]) -> None:

@@ -43,7 +43,7 @@ def manager(experiment: str | None, tail: int | None, follow: bool) -> None:
 @trial_argument
 @experiment_option
 @click.option("--stderr", is_flag=True, help="Its standard error instead of its standard output.")
-@click.option("--attempt", type=click.IntRange(1, MOST), help="Which attempt, from 1; the newest by default.")
+@click.option("--attempt", type=click.IntRange(0, MOST), help="Which attempt, from 0; the newest by default.")
 @_tail
 @_follow
 def trial(
@@ -56,11 +56,11 @@ def trial(
     directory = find_experiment(experiment)
     with Record(directory) as record:
         found = record.trial(trial)
-        if attempt is not None and attempt > found.attempt + 1:
+        if attempt is not None and attempt > found.attempt:
             raise ExperimentNotFoundError(
-                f"trial {found.sequence} has no attempt {attempt}; the newest is {found.attempt + 1}"
+                f"trial {found.sequence} has no attempt {attempt}; the newest is {found.attempt}"
             )
-        folder = directory.attempt(found.id, found.attempt if attempt is None else attempt - 1)
+        folder = directory.attempt(found.id, found.attempt if attempt is None else attempt)
         sequence = found.sequence
         going = (lambda: not record.trial(sequence).state.is_terminal) if follow else (lambda: False)
         _print_file(folder / ("stderr" if stderr else "stdout"), tail, going)

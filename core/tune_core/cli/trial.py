@@ -204,7 +204,7 @@ def _facts(trial: TrialRecord, why: str) -> list[tuple[str, Any]]:
         ("result", number(trial.value) if trial.value is not None else None),
         ("whole result", parameters_text(whole) if whole else None),
         ("from", "you" if trial.source == "user" else None),
-        ("attempt", trial.attempt + 1 if trial.attempt else None),
+        ("attempt", trial.attempt or None),
         ("started", when(trial.started)),
         ("ended", when(trial.ended)),
         ("took", duration(trial.duration_s)),
