@@ -193,6 +193,37 @@ def test_failed_trial_says_what_it_raised_and_where(lab: Lab) -> None:
     assert tuner.told == [("end", 0, False), ("end", 1, False)]
 
 
+def test_failed_function_leaves_its_traceback_in_stderr(lab: Lab) -> None:
+    def trial(parameters: Parameters) -> float:
+        try:
+            return float({}["\udcff"])
+        except KeyError as err:
+            raise RuntimeError("no data") from err
+
+    lab.run(trial, limits=Limits(1, 1))
+    failed = lab.trials()[0]
+    assert "\n" not in failed.reason
+    folder = lab.directory.attempt(failed.id, 0)
+    lines = (folder / "stderr").read_text().splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert "test_engine.py" in lines[1]
+    assert r"KeyError: '\udcff'" in lines
+    assert lines[-1] == "RuntimeError: no data"
+    assert not any("services/function.py" in line for line in lines)
+    assert [path.stat().st_mode & 0o777 for path in (folder, folder / "stderr")] == [0o700, 0o600]
+
+
+def test_traceback_that_cannot_be_written_harms_nothing(lab: Lab) -> None:
+    def trial(parameters: Parameters) -> float:
+        raise RuntimeError("no data")
+
+    trials = lab.directory.path / "trials"
+    trials.rmdir()
+    trials.write_text("no folder")
+    lab.run(trial, limits=Limits(1, 1))
+    assert lab.trials()[0].reason.startswith("RuntimeError: no data")
+
+
 @pytest.mark.parametrize(
     ("result", "reason"),
     [

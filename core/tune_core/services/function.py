@@ -7,12 +7,15 @@ shortest way to a result, and the smallest example of a training service.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import inspect
+import os
 import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -61,7 +64,8 @@ class FunctionTrial:
 class FunctionService(TrainingService):
     """Runs `function(parameters)`, or `function(parameters, trial)`, once for each trial.
 
-    A thread that does not report cannot be stopped: its trial ends when the function returns.
+    A thread that does not report cannot be stopped: its trial ends when the function returns. When
+    the function raises, the attempt's `stderr` has the traceback.
     """
 
     class Config(BaseModel):
@@ -115,6 +119,8 @@ class FunctionService(TrainingService):
             last = traceback.extract_tb(err.__traceback__)[-1]
             where = f"{last.filename}:{last.lineno}"
             ending = Ending(1, reason=f"{type(err).__name__}: {err} ({where})")
+            with contextlib.suppress(OSError):  # a full disk; the reason says the most of it
+                _write_traceback(attempt.directory, err)
         try:
             self._loop.call_soon_threadsafe(self._ended, attempt.key, ending)
         except RuntimeError:
@@ -123,6 +129,21 @@ class FunctionService(TrainingService):
     def _ended(self, key: AttemptKey, ending: Ending) -> None:
         self._trials.pop(key, None)
         self._events.ended(key, ending)
+
+
+def _write_traceback(directory: Path, error: BaseException) -> None:
+    """Leave the traceback from the user's function on in `stderr`, as a trial's own process would."""
+    own = error.__traceback__
+    assert own is not None, "it was caught"
+    lines = traceback.format_exception(type(error), error, own.tb_next or own)
+    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, exist_ok=True)
+    with open(directory / "stderr", "wb", opener=_private) as file:
+        file.write("".join(lines).encode("utf-8", "backslashreplace"))
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _positional_arguments(function: Callable[..., Any]) -> int:
