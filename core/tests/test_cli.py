@@ -409,9 +409,10 @@ def printed_on(columns: int, monkeypatch: pytest.MonkeyPatch, why: str) -> list[
     """The lines of a table of one failed trial on a terminal so wide."""
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr(sys, "stdout", terminal := Terminal())
-    row = (0, "a1b2c3d4", "FAILED", "", "1.2s", "x=0.123456 y=0.123456 z=0.123456", why)
+    parameters = "x=0.123456 y=0.123456 z=0.123456"
+    rows = [(0, "a1b2c3d4", "FAILED", "", "1.2s", parameters, why), (1, "", "DONE", "", "", parameters, "")]
     titles = ("trial", "id", "state", "result", "time", "parameters", "why")
-    print_table(titles, [row], elide=(("parameters", 10), ("why", 36), ("id", 0)))
+    print_table(titles, rows, elide=(("parameters", 10), ("id", 0)))
     return terminal.getvalue().splitlines()
 
 
@@ -422,11 +423,12 @@ def test_table_on_a_narrow_terminal_keeps_the_reason(monkeypatch: pytest.MonkeyP
     assert wide[1].endswith(why)
     assert all(len(line) <= 80 for line in narrow)
     assert "x=0.12345…  exit status 1: ValueError: no such" in narrow[1]
+    assert narrow[2].endswith("z=0.123456")  # no reason takes its room
     assert all(len(line) <= 30 for line in tiny)
 
 
 def test_table_gives_parameters_the_room_that_no_reason_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    (_, line) = printed_on(80, monkeypatch, "")
+    (_, line, _) = printed_on(80, monkeypatch, "")
     assert "a1b2c3d4" in line
     assert line.endswith("x=0.123456 y=0.123456 z=0.123456")
 

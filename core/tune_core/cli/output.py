@@ -57,6 +57,8 @@ def print_table(
 ) -> None:
     """Columns of text, cut at the edge of a terminal; nothing but the titles if empty.
 
+    The last cell of a line that holds anything has all the room to the edge.
+
     Args:
         elide: Columns that give way on a terminal, in this order, each down to a width; those
             down to 0 go altogether.
@@ -67,8 +69,11 @@ def print_table(
     if room is not None:
         _narrow(widths, room, [(titles.index(title), least) for title, least in elide])
     for row in table:
-        cells = [_cut(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True) if width]
-        line = "  ".join(cells).rstrip()
+        shown = [(cell, width) for cell, width in zip(row, widths, strict=True) if width]
+        while len(shown) > 1 and not shown[-1][0]:
+            shown.pop()
+        cells = [_cut(cell, width).ljust(width) for cell, width in shown[:-1]]
+        line = "  ".join([*cells, shown[-1][0]]).rstrip()
         print(line if room is None else _cut(line, room))
 
 

@@ -186,7 +186,7 @@ def print_trials(trials: Iterable[TrialRecord]) -> None:
             )
             for each in trials
         ],
-        elide=(("parameters", 10), ("why", 36), ("id", 0)),
+        elide=(("parameters", 10), ("id", 0)),
     )
 
 
