@@ -94,6 +94,20 @@ def test_new_search_space_may_be_searched_after_the_old_one_was_used_up() -> Non
     assert {take(advisor, number)["b"] for number in range(6, 9)} == {2}
 
 
+def test_used_up_space_says_nothing_of_a_different_one() -> None:
+    advisor = made(Constant())
+    for number in range(6):
+        take(advisor, number)
+    other = SearchSpace.parse(
+        {"a": {"_type": "choice", "_value": ["u", "v", "w"]}, "b": {"_type": "randint", "_value": [5, 7]}}
+    )
+    advisor.tuner.parameters = {"a": "u", "b": 5}  # type: ignore[attr-defined]
+    advisor.update_search_space(other)
+    found = [take(advisor, number) for number in range(6, 12)]
+    assert found[0] == {"a": "u", "b": 5}
+    assert {other.key(each) for each in found} == {other.key(each) for each in other.grid()}
+
+
 def test_float_for_an_integer_is_the_same_configuration() -> None:
     advisor = made(Constant({"a": "x", "b": 1}))
     take(advisor, 0)

@@ -38,7 +38,7 @@ class TunerAdvisor(Advisor):
         self.default_optimize_mode = tuner.default_optimize_mode  # type: ignore[misc] # each tuner has its own
         self._parameters: dict[int, Parameters] = {}  # of trials that are not over
         self._histories: dict[int, list[float]] = {}
-        self._seen: set[Hashable] = set()
+        self._seen: dict[Hashable, Parameters | None] = {}
         self._unseen: Iterator[Parameters] | None = None
         self._looked_at: Parameters | None = None  # the first of the grid that may not be seen yet
 
@@ -52,6 +52,12 @@ class TunerAdvisor(Advisor):
         self.tuner.update_search_space(search_space)
         self._space = search_space
         self._unseen = None
+        # Keys mean nothing in another space, so what still fits is noted anew.
+        kept = [parameters for parameters in self._seen.values() if parameters is not None]
+        self._seen = {}
+        for parameters in kept:
+            if search_space.contains(parameters):
+                self._note(parameters)
 
     def propose(self, parameter_id: int) -> Parameters | None:
         if not self.tuner.deduplicates and len(self._seen) >= self._space.size and self._all_seen():
@@ -66,7 +72,7 @@ class TunerAdvisor(Advisor):
 
     def register_pending(self, parameter_id: int, parameters: Parameters) -> None:
         self._parameters[parameter_id] = parameters
-        self._seen.add(self._key(parameters))
+        self._note(parameters)
         self.tuner.register_pending(parameter_id, parameters)
 
     def report_intermediate(self, parameter_id: int, value: float) -> bool:
@@ -88,8 +94,13 @@ class TunerAdvisor(Advisor):
             self.assessor.trial_end(str(parameter_id), state is TrialState.SUCCEEDED)
 
     def import_data(self, data: Sequence[Observation]) -> None:
-        self._seen.update(self._key(observation.parameters) for observation in data)
+        for observation in data:
+            self._note(observation.parameters)
         self.tuner.import_data(data)
+
+    def _note(self, parameters: Parameters) -> None:
+        """Remember a configuration; whole where the space may be used up, to outlast a change of it."""
+        self._seen[self._key(parameters)] = parameters if self._space.is_finite else None
 
     def _key(self, parameters: Parameters) -> Hashable:
         # A custom tuner may propose what the space does not know; equality of JSON is then the rule.
@@ -98,18 +109,17 @@ class TunerAdvisor(Advisor):
         return dump_json(parameters)
 
     def _all_seen(self) -> bool:
-        # The set may hold configurations of an earlier search space, so its length decides nothing.
-        return next(self._enumerate(), None) is None
+        # It may hold configurations of an earlier search space, so its length decides nothing.
+        return self._first_unseen() is None
 
-    def _enumerate(self) -> Iterator[Parameters]:
-        """What was never proposed, in grid order; each call goes on where the last one stopped."""
+    def _first_unseen(self) -> Parameters | None:
+        """The first of the grid that was never proposed; each call goes on where the last one stopped."""
         if self._unseen is None:
             self._unseen = iter(self._space.grid())
             self._looked_at = next(self._unseen, None)
         while self._looked_at is not None and self._space.key(self._looked_at) in self._seen:
             self._looked_at = next(self._unseen, None)
-        if self._looked_at is not None:
-            yield copy.deepcopy(self._looked_at)
+        return copy.deepcopy(self._looked_at)
 
     def _replacement(self, parameter_id: int) -> Parameters:
         rng = self.rng(parameter_id, stream=1)
@@ -117,9 +127,8 @@ class TunerAdvisor(Advisor):
             parameters = self._space.sample(rng)
             if self._key(parameters) not in self._seen:
                 return parameters
-        if self._space.size < float("inf"):
-            for parameters in self._enumerate():
-                return parameters
+        if self._space.is_finite and (unseen := self._first_unseen()) is not None:
+            return unseen
         return parameters  # a continuous space so narrow that floats repeat: repeating is all there is
 
 
