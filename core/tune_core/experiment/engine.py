@@ -36,7 +36,7 @@ from tune_core.store.directory import ExperimentDirectory
 from tune_core.store.events import Event
 from tune_core.store.lock import HEARTBEAT_S, ManagerLock
 from tune_core.store.writer import Writer
-from tune_core.trial import Attempt, Parameters, TrialState
+from tune_core.trial import Attempt, AttemptKey, Parameters, TrialState
 
 __all__ = ["Engine", "Notify"]
 
@@ -131,6 +131,11 @@ class Engine:
 
             await self.journal.event("proposed", trial, recorded, **_proposal(trial, self.advice.heard))
         return trial
+
+    @property
+    def adoptable(self) -> frozenset[AttemptKey]:
+        """Attempts that an earlier manager left running, before `run` has taken them up."""
+        return frozenset(self.roster.live[sequence].key for sequence in self._adoptable)
 
     def find(self, name: str) -> LiveTrial | None:
         """The unfinished trial with this id or sequence number."""

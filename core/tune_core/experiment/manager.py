@@ -123,7 +123,12 @@ async def manage(
         cleanup.callback(requests.close)
         await parts.service.open(
             ServiceContext(
-                directory.id, directory.path, engine.limits.concurrency, engine.reception, environment
+                directory.id,
+                directory.path,
+                engine.limits.concurrency,
+                engine.reception,
+                environment,
+                engine.adoptable,
             )
         )
         cleanup.push_async_callback(parts.service.close)

@@ -8,7 +8,7 @@ run, and it holds no truth: all that must outlive the manager is in the identity
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -54,6 +54,8 @@ class ServiceContext:
         directory: The experiment's folder. A service may keep files of its own in
             `directory / "service"`, created on first use.
         concurrency: The most attempts that will be submitted at once.
+        adoptable: Attempts of an earlier manager that will be given to `adopt` next. Whatever else of
+            this experiment runs on the platform is nobody's any more, and a service may end it.
         environment: What trials on this machine inherit: the manager's own variables as it was
             started. `os.environ` may differ by now; the GPUs that the algorithm may use are there.
     """
@@ -63,6 +65,7 @@ class ServiceContext:
     concurrency: int
     events: ServiceEvents
     environment: Mapping[str, str]
+    adoptable: Collection[AttemptKey] = frozenset()
 
 
 class TrainingService(ABC):
