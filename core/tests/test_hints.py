@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tune_core.services.hints import hint_on, python_of
+from tune_core.services.hints import explain, hint_on, python_of
 
 TRACE = 'Traceback (most recent call last):\n  File "train.py", line 1, in <module>\n    import x\n'
 
@@ -46,6 +46,26 @@ def test_hint_goes_without_the_name_of_the_python() -> None:
 )
 def test_other_words_get_no_hint(words: str) -> None:
     assert hint_on(words) == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "reason"),
+    [
+        (0, "a warning", ""),
+        (3, "", "exit status 3"),
+        (127, "sh: nope", "exit status 127: command not found; last lines of stderr:\nsh: nope"),
+        (126, "", "exit status 126: command not executable"),
+        (None, "", "no exit status"),
+    ],
+)
+def test_reason_has_status_and_last_words(status: int | None, words: str, reason: str) -> None:
+    assert explain(status, words) == reason
+
+
+def test_reason_ends_with_the_hint() -> None:
+    reason = explain(1, "ModuleNotFoundError: No module named 'tune'", "/bin/py")
+    assert reason.startswith("exit status 1; last lines of stderr:\nModuleNotFoundError")
+    assert reason.splitlines()[-1].startswith("hint: /bin/py lacks")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""What a failed trial's last words usually mean, and what to do about it.
+"""Why a trial failed, told from its exit status and its last words, and what to do about it.
 
-For training services: the end of standard error in, a sentence for a person out. Which Python ran
+For training services: the end of standard error in, a reason for a person out. Which Python ran
 the trial is known only where its command was started.
 """
 
@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import PurePath
 
-__all__ = ["hint_on", "python_of"]
+__all__ = ["explain", "hint_on", "python_of"]
 
 _NO_SDK = """\
 {python} lacks the package that trials import. Install it there: {pip} install tune-sdk; \
@@ -32,6 +32,28 @@ _HINTS = (
     (r"(?:AttributeError: .*module|ImportError: cannot import name .* from) '?tune\b.*", _HIDDEN),
     (_NOT_FOUND + r"'?[\w.]+'?.*", _MISSING),
 )
+
+
+_MEANINGS = {126: ": command not executable", 127: ": command not found"}  # of the shell's own statuses
+
+
+def explain(exit_status: int | None, last_lines: str, python: str = "") -> str:
+    """The reason of an `Ending`; empty for a trial that ended well.
+
+    Args:
+        last_lines: The end of its standard error, printable.
+        python: The program that ran it, from `python_of`; empty if that is not known.
+    """
+    if exit_status == 0:
+        return ""
+    if exit_status is None:
+        told = "no exit status"
+    else:
+        told = f"exit status {exit_status}{_MEANINGS.get(exit_status, '')}"
+    if not last_lines:
+        return told
+    hint = hint_on(last_lines, python)
+    return f"{told}; last lines of stderr:\n{last_lines}" + (f"\n{hint}" if hint else "")
 
 
 def hint_on(words: str, python: str = "") -> str:

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from tune_core import TrainingServiceError
+from tune_core.services.gpus import Gpu
 
-__all__ = ["Gpu", "list_gpus", "visible_gpus"]
-
+__all__ = ["list_gpus", "visible_gpus"]
 
 _NO_DRIVER = (9, 12)  # NVML_ERROR_DRIVER_NOT_LOADED, NVML_ERROR_LIBRARY_NOT_FOUND
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """One GPU: its number as the driver counts, and the processes that compute on it."""
-
-    index: int
-    pids: tuple[int, ...] = ()
-    uuid: str = ""
 
 
 def list_gpus() -> list[Gpu]:

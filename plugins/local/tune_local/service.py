@@ -29,10 +29,10 @@ from tune_core import (
     TrainingService,
     TrainingServiceError,
 )
-from tune_core.services.hints import hint_on, python_of
+from tune_core.services.gpus import GpuAccount
+from tune_core.services.hints import explain, python_of
 from tune_local.config import LocalConfig
 from tune_local.gpus import list_gpus, visible_gpus
-from tune_local.placement import Placement
 from tune_local.warm import WarmStarts
 
 __all__ = ["LocalService"]
@@ -49,7 +49,7 @@ class LocalService(TrainingService, Listener):
     """Runs trials as processes of this machine, in the code directory itself.
 
     They run in the order of submission, except that a trial which waits for GPUs lets those pass
-    that need fewer and can start now; see `tune_local.placement`.
+    that need fewer and can start now; see `tune_core.services.gpus`.
     """
 
     Config: ClassVar[type[BaseModel]] = LocalConfig
@@ -57,7 +57,12 @@ class LocalService(TrainingService, Listener):
     def __init__(self, config: LocalConfig) -> None:
         self._config = config
         self._environment: Mapping[str, str] = os.environ
-        self._placement = Placement(config, lambda: visible_gpus(list_gpus(), self._environment))
+        self._gpus = GpuAccount(
+            lambda: visible_gpus(list_gpus(), self._environment),
+            indices=config.gpu_indices,
+            per_gpu=config.max_trial_number_per_gpu,
+            use_active=bool(config.use_active_gpu),
+        )
         self._warm: WarmStarts | None = None
         self._attempts: dict[AttemptKey, Attempt] = {}
         self._waiting: dict[AttemptKey, str] = {}  # and why; in the order of submission
@@ -74,7 +79,7 @@ class LocalService(TrainingService, Listener):
     # What the kernel asks
 
     def check(self, gpu_number: int | None) -> None:
-        self._placement.check(gpu_number)
+        self._gpus.check(gpu_number)
 
     async def open(self, context: ServiceContext) -> None:
         if self._config.reuse_mode:
@@ -103,7 +108,7 @@ class LocalService(TrainingService, Listener):
         if attempt.key in self._attempts:
             return
         self._attempts[attempt.key] = attempt
-        self._placement.occupy(attempt.key, identity.get("gpus", ()))
+        self._gpus.occupy(attempt.key, identity.get("gpus", ()))
         launch = self._launch(attempt, str(identity["mark"]), {})
         self._runtime.adopt(attempt.key, launch, Identity.from_json(identity), last_sequence)
         self._schedule()
@@ -136,19 +141,19 @@ class LocalService(TrainingService, Listener):
         """Start whatever can start now, and tell the rest why they wait."""
         if self._retry is not None:
             self._retry.cancel()
-        self._placement.look_again()
+        self._gpus.look_again()
         shortage = ""
         for key in list(self._waiting):
             attempt = self._attempts[key]
             try:
-                gpus = shortage or self._placement.place(key, attempt.gpu_number)
+                gpus = shortage or self._gpus.place(key, attempt.gpu_number)
                 if isinstance(gpus, str):
                     self._wait(key, gpus)
                 else:
                     self._start(attempt, gpus)
             # The machine is short of something, or has lost a GPU: nothing is lost by waiting.
             except (OSError, TrainingServiceError) as error:
-                self._placement.release(key)
+                self._gpus.release(key)
                 shortage = f"trials cannot be started: {error}"
                 self._wait(key, shortage)
         if shortage or self._short:
@@ -199,12 +204,12 @@ class LocalService(TrainingService, Listener):
     def _start_cold(self, key: AttemptKey) -> None:
         """A warm start will not be answered."""
         if self._forking.pop(key, None) is not None:
-            self._placement.release(key)
+            self._gpus.release(key)
             self._waiting[key] = ""
             self._start_waiting()
 
     def _at_gate(self, key: AttemptKey, launch: Launch, identity: Identity) -> None:
-        gpus = list(self._placement.held_by(key))
+        gpus = list(self._gpus.held_by(key))
         stored = {**identity.to_json(), "mark": launch.mark, "gpus": gpus}
         self._run(self._open_gate(key, stored), self._gates)
 
@@ -268,19 +273,14 @@ class LocalService(TrainingService, Listener):
         self._start_waiting()
 
     def _reason(self, attempt: Attempt, status: int | None) -> str:
-        if status == 0:
-            return ""
-        meaning = {126: ": command not executable", 127: ": command not found"}.get(status or 0, "")
         tail = last_lines(str(attempt.directory / "stderr"), _STDERR_LINES, _STDERR_BYTES)
-        if not tail:
-            return f"exit status {status}{meaning}"
-        hint = hint_on(tail, python_of(attempt.command, {**self._environment, **attempt.environment}))
-        return f"exit status {status}{meaning}; last lines of stderr:\n{tail}" + (f"\n{hint}" if hint else "")
+        python = python_of(attempt.command, {**self._environment, **attempt.environment})
+        return explain(status, tail, python)
 
     def _finish(self, key: AttemptKey, ending: Ending) -> None:
         self._waiting.pop(key, None)
         del self._attempts[key]
-        self._placement.release(key)
+        self._gpus.release(key)
         self._events.ended(key, ending)
 
     # Being driven

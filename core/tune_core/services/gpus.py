@@ -1,34 +1,58 @@
-"""Which GPUs a trial gets, and what a trial that gets none waits for.
+"""Which GPUs of one machine a trial gets, and what a trial that gets none waits for.
 
-A GPU may be taken when it is among `gpuIndices`, holds fewer than `maxTrialNumberPerGpu` trials of
-this experiment, and no other program computes on it unless `useActiveGpu` is set. The emptiest
-come first, then those of low number. Trials are served in the order of submission, and one that
-does not fit lets those pass that fit now: with the same number of GPUs for every trial, which is
-what a configuration says, nobody can be passed for ever.
+For training services. A GPU may be taken when it is among those that trials may use, holds fewer
+trials of this experiment than may share one, and no other program computes on it unless that is
+allowed. The emptiest come first, then those of low number. A trial that does not fit lets those
+pass that fit now: with the same number of GPUs for every trial, which is what a configuration
+says, nobody can be passed for ever.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from tune_core import AttemptKey, TrainingServiceError
-from tune_local.config import LocalConfig
-from tune_local.gpus import Gpu
+from tune_core.errors import TrainingServiceError
+from tune_core.trial import AttemptKey
 
-__all__ = ["Placement"]
+__all__ = ["Gpu", "GpuAccount"]
 
 
-class Placement:
-    """Keeps account of the GPUs that this experiment's trials hold.
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU: its number as the driver counts, and the processes that compute on it."""
+
+    index: int
+    pids: tuple[int, ...] = ()
+    uuid: str = ""
+
+
+class GpuAccount:
+    """Keeps account of the GPUs of one machine that this experiment's trials hold.
 
     Args:
-        config: The service's options.
-        inventory: Lists the machine's GPUs. Asked only by trials that need some.
+        inventory: Lists the machine's GPUs, or raises TrainingServiceError, which says why they
+            cannot be seen. Asked only for trials that need some, and once until `look_again`.
+        place: What messages call the machine.
+        indices: `gpuIndices`: those that trials may use; None for all.
+        per_gpu: `maxTrialNumberPerGpu`: the most trials that share one.
+        use_active: `useActiveGpu`: also those that other programs compute on.
     """
 
-    def __init__(self, config: LocalConfig, inventory: Callable[[], Sequence[Gpu]]) -> None:
-        self._config = config
+    def __init__(
+        self,
+        inventory: Callable[[], Sequence[Gpu]],
+        *,
+        place: str = "this machine",
+        indices: Sequence[int] | None = None,
+        per_gpu: int = 1,
+        use_active: bool = False,
+    ) -> None:
         self._inventory = inventory
+        self._place = place
+        self._indices = indices
+        self._per_gpu = per_gpu
+        self._use_active = use_active
         self._seen: Sequence[Gpu] | None = None
         self._held: dict[AttemptKey, tuple[int, ...]] = {}
 
@@ -79,27 +103,26 @@ class Placement:
     def _allowed(self, number: int) -> Sequence[Gpu]:
         if self._seen is None:
             self._seen = self._inventory()
-        gpus = self._seen
-        indices = self._config.gpu_indices
+        gpus, indices = self._seen, self._indices
         missing = sorted(set(indices or ()) - {gpu.index for gpu in gpus})
         if missing:
             raise TrainingServiceError(
-                f"gpuIndices names GPU {missing[0]}, but this machine has {_gpus(len(gpus))}"
+                f"gpuIndices names GPU {missing[0]}, but {self._place} has {_gpus(len(gpus))}"
             )
         allowed = [gpu for gpu in gpus if indices is None or gpu.index in indices]
         if len(allowed) < number:
             among = "" if indices is None else f" among gpuIndices {list(indices)}"
             raise TrainingServiceError(
-                f"{_gpus(number)} for each trial, but this machine has {_gpus(len(allowed))}{among}"
+                f"{_gpus(number)} for each trial, but {self._place} has {_gpus(len(allowed))}{among}"
             )
         return allowed
 
     def _obstacle(self, gpu: Gpu) -> str:
         """Why the GPU cannot be taken now; empty when it can."""
         holders = self._holders(gpu.index)
-        if len(holders) >= self._config.max_trial_number_per_gpu:
+        if len(holders) >= self._per_gpu:
             return f"is held by trial {', '.join(key.trial_id for key in holders)}"
-        if gpu.pids and not holders and not self._config.use_active_gpu:
+        if gpu.pids and not holders and not self._use_active:
             pids = ", ".join(map(str, gpu.pids))
             return f"is used by another program (pid {pids}; `useActiveGpu: true` would share it)"
         return ""
