@@ -145,6 +145,8 @@ def _check_service(config: ExperimentConfig) -> list[Problem]:
         service(config.training_service.config).check(config.trial_gpu_number)
     except TrainingServiceError as err:
         return [Problem(("trialGpuNumber",), str(err))]
+    except ConfigError as err:
+        return [each.within(("trainingService",)) for each in err.problems or [Problem((), str(err))]]
     return []
 
 

@@ -150,7 +150,7 @@ class RemoteConfig(ConfigModel):
                 problems.append(
                     Problem(
                         ("machineList", index, "host"),
-                        f"{name[1]} is {where} a second time\n  trialConcurrency says how many trials a machine runs",
+                        f"{name[1]} is {where} once more\n  trialConcurrency says how many trials a machine runs",
                     )
                 )
             seen.setdefault(name, index)
@@ -160,10 +160,9 @@ class RemoteConfig(ConfigModel):
 def _name(machine: MachineConfig | Mapping[str, Any]) -> tuple[str, str, int]:
     """User, host and port, with the defaults that hold when ~/.ssh/config has no others."""
     if isinstance(machine, MachineConfig):
-        user, host, port = machine.user, machine.host, machine.port
-    else:
-        folded = {str(key).replace("_", "").lower(): value for key, value in machine.items()}
-        user, host, port = (folded.get(key) for key in ("user", "host", "port"))
+        machine = {"user": machine.user, "host": machine.host, "port": machine.port}
+    folded = {str(key).lower(): value for key, value in machine.items()}
+    user, host, port = (folded.get(key) for key in ("user", "host", "port"))
     return str(user or local_user()), str(host).lower(), port if isinstance(port, int) else 22
 
 
