@@ -40,8 +40,11 @@ ARGUMENTS: dict[str, list[str]] = {
     "trial show": ["0"],
     "trial kill": ["0"],
     "trial add": ["--parameters", '{"x": 0.5}'],
+    "trial fetch": ["0"],
     "log manager": [],
     "log trial": ["0"],
+    "platform show": ["config.yml"],
+    "platform clean": ["config.yml", "--yes"],
     "update concurrency": ["--value", "3"],
     "update trialnum": ["--value", "3"],
     "update duration": ["--value", "3h"],
@@ -60,7 +63,7 @@ ALWAYS_JSON = {"config show", "config schema", "experiment export"}
 NOTHING_TO_READ = {
     "stop", "experiment delete", "experiment import", "trial kill", "log manager", "log trial",
     "update concurrency", "update trialnum", "update duration", "update searchspace", "config upgrade",
-    "plugins new", "plugins check", "completion",
+    "plugins new", "plugins check", "completion", "trial fetch", "platform clean",
 }  # fmt: skip
 
 
@@ -168,7 +171,7 @@ def test_what_needs_a_manager_is_a_conflict_without_one(
 
 
 @pytest.mark.usefixtures("here")
-@pytest.mark.parametrize("path", ["trial show", "log trial"])
+@pytest.mark.parametrize("path", ["trial show", "trial fetch", "log trial"])
 def test_trial_that_is_not_there_is_not_found(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("99", "x/../y", "ü", "9" * 25, "9" * 5000):
         assert main([*path.split(), name]) == 3

@@ -10,7 +10,7 @@ import click
 
 from tune_core.cli.options import as_json, complete_experiment, experiment_argument
 from tune_core.cli.output import clean, duration, in_a_line, number, print_json, print_table, remark, when
-from tune_core.errors import ExperimentBusyError, TuneError
+from tune_core.errors import ExperimentBusyError, TrainingServiceError, TuneError
 from tune_core.trial import TrialState
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def delete(experiments: tuple[str, ...], yes: bool, force: bool) -> None:
             raise TuneError("nothing was deleted")
     for directory in found:
         try:
-            _clean_platform(directory)
+            _clean_platform(directory, force)
         except TuneError as err:
             if not force:
                 raise TuneError(f"{err}\n  --force deletes experiment {directory.id} all the same") from err
@@ -277,19 +277,17 @@ def trials_text(counts: dict[str, int], most: int | None) -> str:
     return f"{total}: {parts}" if parts else total
 
 
-def _clean_platform(directory: ExperimentDirectory) -> None:
+def _clean_platform(directory: ExperimentDirectory, force: bool) -> None:
     """Let the platform's plugin remove what it keeps elsewhere."""
     import asyncio
-    import json
 
-    from tune_core.config.model import ExperimentConfig
-    from tune_core.plugins import plugins
-    from tune_core.store.reader import Record
+    from tune_core.experiment.platform import make_service, stored_config
 
-    with Record(directory) as record:
-        stored = record.state().get("config") or {}
-    if "trainingService" not in stored:
-        return  # trials were functions of a Python process
-    section = ExperimentConfig.from_json(json.dumps(stored)).training_service
-    service = plugins().find("training_service", section.platform).load()
-    asyncio.run(service(section.config).clean(directory.path))
+    config = stored_config(directory)
+    if config is None:
+        return
+    service = make_service(config.training_service)
+    left = asyncio.run(service.clean([directory.id], force=force))
+    if left:
+        problems = "\n".join(f"  {each.machine}: {each.problem}" for each in left)
+        raise TrainingServiceError(f"experiment {directory.id} could not be removed everywhere\n{problems}")

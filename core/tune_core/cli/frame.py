@@ -32,6 +32,7 @@ COMMANDS = {
     "experiment": "experiment:experiment",
     "trial": "trial:trial",
     "log": "log:log",
+    "platform": "platform:platform",
     "update": "update:update",
     "config": "config:config",
     "plugins": "plugins:plugins_",

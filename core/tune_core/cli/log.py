@@ -6,14 +6,21 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tune_core.cli.options import MOST, experiment_argument, experiment_option, trial_argument
-from tune_core.cli.output import clean
-from tune_core.errors import ExperimentNotFoundError
+from tune_core.cli.output import clean, remark
+from tune_core.errors import ExperimentBusyError, ExperimentNotFoundError, TuneError
+from tune_core.trial import TrialState
+
+if TYPE_CHECKING:
+    from tune_core.store.directory import ExperimentDirectory
+    from tune_core.store.reader import Record
 
 _LOOK_S = 0.3
+_ASK_S = 15.0  # for what a trial elsewhere has printed; then what is here is shown
 
 
 @click.group()
@@ -60,10 +67,46 @@ def trial(
             raise ExperimentNotFoundError(
                 f"trial {found.sequence} has no attempt {attempt}; the newest is {found.attempt}"
             )
-        folder = directory.attempt(found.id, found.attempt if attempt is None else attempt)
-        sequence = found.sequence
-        going = (lambda: not record.trial(sequence).state.is_terminal) if follow else (lambda: False)
-        _print_file(folder / ("stderr" if stderr else "stdout"), tail, going)
+        number = found.attempt if attempt is None else attempt
+        printing = _Printing(directory, record, found.id, number)
+        printing.goes_on()  # so that what was printed by now is here
+        path = directory.attempt(found.id, number) / ("stderr" if stderr else "stdout")
+        _print_file(path, tail, printing.goes_on if follow else lambda: False)
+
+
+class _Printing:
+    """An attempt that may print more, which the manager is asked to bring if it runs elsewhere."""
+
+    def __init__(self, directory: ExperimentDirectory, record: Record, trial_id: str, attempt: int) -> None:
+        self._directory = directory
+        self._record = record
+        self._trial_id = trial_id
+        self._attempt = attempt
+        self._asked: tuple[Any, ...] | None = None  # which manager; the next one knows nothing of it
+
+    def goes_on(self) -> bool:
+        """Whether the trial has not ended."""
+        from tune_core.store.lock import ManagerLock
+
+        trial = self._record.trial(self._trial_id)
+        runs = trial.state is TrialState.RUNNING and trial.attempt == self._attempt
+        if runs and ManagerLock.is_held(self._directory.lock):
+            holder = ManagerLock.holder(self._directory.lock) or {}
+            self._ask((holder.get("host"), holder.get("boot"), holder.get("pid")))
+        return not trial.state.is_terminal
+
+    def _ask(self, manager: tuple[Any, ...]) -> None:
+        from tune_core.store.commands import request
+
+        if manager == self._asked:
+            return
+        self._asked = manager
+        try:
+            request(self._directory, "follow", timeout_s=_ASK_S, trial=self._trial_id, attempt=self._attempt)
+        except ExperimentBusyError:
+            self._asked = None  # it has just ended; perhaps another one will come
+        except TuneError as err:
+            remark(f"what the trial prints now cannot be brought here: {err}")
 
 
 def _print_file(path: Path, tail: int | None, going: Callable[[], bool]) -> None:

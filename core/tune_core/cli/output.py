@@ -21,6 +21,7 @@ __all__ = [
     "print_parameters",
     "print_table",
     "remark",
+    "size",
     "when",
     "writes_unicode",
 ]
@@ -145,6 +146,17 @@ def duration(seconds: float | None) -> str:
     if days:
         return f"{days}d {hours}h"
     return f"{hours}h {minutes}m" if hours else f"{minutes}m {whole % 60}s"
+
+
+def size(count: int | None) -> str:
+    """Bytes as `812 B`, `4.3 KiB`, `120 MiB`."""
+    if count is None:
+        return ""
+    amount, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while amount >= 1000 and len(units) > 1:
+        amount /= 1024
+        del units[0]
+    return f"{amount:.3g} {units[0]}"
 
 
 def when(moment: float | None) -> str:

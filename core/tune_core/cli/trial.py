@@ -1,8 +1,11 @@
-"""`tune trial ls|show|kill|add`."""
+"""`tune trial ls|show|kill|add|fetch`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +32,7 @@ from tune_core.cli.output import (
     print_parameters,
     print_table,
     remark,
+    size,
     when,
 )
 from tune_core.errors import ConfigError, ExperimentBusyError, ExperimentNotFoundError, TuneError
@@ -155,6 +159,50 @@ def add(experiment: str | None, parameters: str | None, filename: Path | None, a
         print_json(answer)
     else:
         print(f"trial {answer['sequence']} ({answer['trial']}) was added")
+
+
+@trial.command()
+@trial_argument
+@experiment_option
+@click.option("--attempt", type=click.IntRange(0, MOST), help="Which attempt, from 0; the newest by default.")
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(path_type=Path),
+    help="A folder that is empty or not there; trial-N in the present folder by default.",
+)
+def fetch(trial: str, experiment: str | None, attempt: int | None, target: Path | None) -> None:
+    """Copy the files that a trial left on its platform: its output and its checkpoint."""
+    import asyncio
+
+    from tune_core.experiment.platform import fetch
+    from tune_core.store.directory import find_experiment
+    from tune_core.store.reader import Record
+
+    directory = find_experiment(experiment)
+    with Record(directory) as record:
+        found = record.trial(trial)
+    number = found.attempt if attempt is None else attempt
+    target = target or Path(f"trial-{found.sequence}")
+    with _whole(target) as folder:
+        asyncio.run(fetch(directory, found, number, folder))
+        sizes = [path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()]
+    print(f"{len(sizes)} files of trial {found.sequence} ({size(sum(sizes))}) are in {target}")
+
+
+@contextlib.contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """A folder that gets the name `target` when all went well; otherwise nothing is left."""
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise TuneError(f"{target}: is there already\n  name another folder: --to FOLDER")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield folder
+        folder.replace(target)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _refuse_if_ended(directory: ExperimentDirectory, name: str) -> None:

@@ -15,6 +15,7 @@ from tune_core.config.problems import error_of
 from tune_core.config.values import expand_references
 from tune_core.errors import ConfigError
 from tune_core.experiment.manager import Parts, create_record
+from tune_core.experiment.platform import make_service
 from tune_core.experiment.settings import Limits, Settings
 from tune_core.plugins import plugins
 from tune_core.space import SearchSpace
@@ -32,14 +33,13 @@ def assemble(config: ExperimentConfig) -> Parts:
     """
     algorithm = _choose("tuner" if config.tuner else "advisor", config.algorithm)
     assessor = _choose("assessor", config.assessor) if config.assessor else None
-    service = plugins().find("training_service", config.training_service.platform).load()
     gpus = config.tuner_gpu_indices
     return Parts(
         settings=_settings(config, algorithm),
         search_space=SearchSpace.parse(config.search_space),
         advisor=_advisor(algorithm, assessor),
         check_space=algorithm.check_space,
-        service=service(config.training_service.config),
+        service=make_service(config.training_service),
         notify=plugins().notify if _observed() else None,
         algorithm_gpus="" if gpus is None else ",".join(map(str, gpus)),
     )
@@ -124,6 +124,7 @@ def _settings(config: ExperimentConfig, algorithm: Choice) -> Settings:
         brake_trials=brake.trials if brake else 0,
         brake_within_s=brake.within if brake else 0.0,
         intermediate_counts=config.include_intermediate_results,
+        platform=config.training_service.platform,
     )
 
 

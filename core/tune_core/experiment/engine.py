@@ -21,7 +21,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tune_core.algorithms.base import Advisor, Observation
-from tune_core.errors import AlgorithmError, NoMoreTrial, StoreError
+from tune_core.errors import AlgorithmError, NoMoreTrial, StoreError, TuneError
 from tune_core.experiment.advice import Advice
 from tune_core.experiment.journal import Journal
 from tune_core.experiment.reception import ASSESSED, Reception
@@ -140,6 +140,12 @@ class Engine:
     def find(self, name: str) -> LiveTrial | None:
         """The unfinished trial with this id or sequence number."""
         return self.roster.find(name)
+
+    async def follow(self, name: str, attempt: int) -> None:
+        """Bring what an attempt prints while it runs; nothing if it does not run."""
+        trial = self.find(name)
+        if trial is not None and trial.attempt == attempt and trial.state is TrialState.RUNNING:
+            await self.service.follow(trial.key)
 
     def cancel(self, trial: LiveTrial, state: TrialState, reason: str) -> None:
         """End a trial; it reaches `state` when its processes are gone. WAITING: to run again."""
@@ -398,7 +404,7 @@ class Engine:
         except Exception as err:
             # In the record it waits or runs as before, and a later manager takes it up again.
             self.roster.take_back(trial)
-            self.journal.reason(trial, f"{type(self.service).__name__} failed: {err}")
+            self.journal.reason(trial, self._platform_failed(err))
             raise
 
     def _attempt(self, trial: LiveTrial) -> Attempt:
@@ -492,7 +498,12 @@ class Engine:
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, StoreError):
             _log.error("the training service failed", exc_info=error)
-            self._fail(f"{type(self.service).__name__} failed: {error}")
+            self._fail(self._platform_failed(error))
+
+    def _platform_failed(self, error: BaseException) -> str:
+        name = f"the {self.settings.platform} platform" if self.settings.platform else "the platform"
+        what = str(error) if isinstance(error, TuneError) else f"{type(error).__name__}: {error}"
+        return f"{name} failed: {what}"
 
     def _fail(self, reason: str) -> None:
         self._failure = self._failure or reason

@@ -8,6 +8,7 @@
 | `space` | search_space | |
 | `add` | parameters | trial, sequence |
 | `import` | observations: parameters, value | count |
+| `follow` | trial, attempt: whose output is wanted while it runs | |
 """
 
 from __future__ import annotations
@@ -149,6 +150,11 @@ async def _import(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"count": len(observations)}
 
 
+async def _follow(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
+    await engine.follow(str(arguments["trial"]), int(arguments["attempt"]))
+    return {}
+
+
 async def _unknown(_engine: Engine, _arguments: dict[str, Any]) -> dict[str, Any]:
     raise TuneError("this manager does not know such a request; it may be of an older version")
 
@@ -160,6 +166,7 @@ _VERBS: dict[str, Callable[[Engine, dict[str, Any]], Awaitable[dict[str, Any]]]]
     "space": _space,
     "add": _add,
     "import": _import,
+    "follow": _follow,
 }
 
 

@@ -34,6 +34,7 @@ class Settings:
             and after its machine or process was lost.
         brake_trials, brake_within_s: When this many trials in a row failed within that time of
             their start, the experiment stops submitting. 0 disables.
+        platform: What messages call the training service; empty for a trial that is a function.
         intermediate_counts: The last intermediate result of a trial that the assessor stopped
             is given to the algorithm as its final one.
     """
@@ -52,3 +53,4 @@ class Settings:
     brake_trials: int = 10
     brake_within_s: float = 5.0
     intermediate_counts: bool = False
+    platform: str = ""

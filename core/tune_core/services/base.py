@@ -7,6 +7,8 @@ run, and it holds no truth: all that must outlive the manager is in the identity
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from pydantic import BaseModel
 
 from tune_core.trial import Attempt, AttemptKey, Ending, Message
 
-__all__ = ["ServiceContext", "ServiceEvents", "TrainingService"]
+__all__ = ["Leftover", "ServiceContext", "ServiceEvents", "TrainingService"]
 
 
 class ServiceEvents(Protocol):
@@ -68,6 +70,28 @@ class ServiceContext:
     adoptable: Collection[AttemptKey] = frozenset()
 
 
+@dataclass(frozen=True)
+class Leftover:
+    """What is on one machine of a platform, of one experiment, outside the experiment's folder.
+
+    Attributes:
+        machine: As the configuration's reader knows it; empty where there is only one place.
+        experiment: Its id; empty for a machine that cannot be looked at, and for what is no
+            experiment's own, such as programs that were sent there.
+        size: Bytes; None if the platform does not say.
+        running: How many of its trials run there.
+        managed: A manager has hold of it at this moment.
+        problem: Why the machine cannot be looked at, or this could not be removed.
+    """
+
+    machine: str
+    experiment: str
+    size: int | None = None
+    running: int = 0
+    managed: bool = False
+    problem: str = ""
+
+
 class TrainingService(ABC):
     """A platform that runs trials.
 
@@ -82,6 +106,9 @@ class TrainingService(ABC):
 
     def check(self, gpu_number: int | None) -> None:
         """Raise TrainingServiceError for what this platform can never run; says why.
+
+        What is wrong with the service's own section (a key file that is not there) is a ConfigError,
+        whose problems name keys of that section.
 
         Called when a configuration is checked, and before an experiment is created or resumed: in
         no event loop, on a service that may never be opened. `gpu_number` is that of each trial;
@@ -121,9 +148,54 @@ class TrainingService(ABC):
         """Let go of everything without ending anything: attempts still running go on, and a
         later manager adopts them."""
 
-    async def clean(self, directory: Path) -> None:
-        """Remove what this experiment left on the platform outside `directory`. Called by
-        `tune experiment delete`, on a service that was not opened."""
-
     def set_concurrency(self, concurrency: int) -> None:
         """The most attempts that will be submitted at once was changed at run time."""
+
+    # For a platform whose trials write elsewhere than in `Attempt.directory`.
+
+    async def follow(self, key: AttemptKey) -> None:
+        """Bring what `key` prints to `stdout` and `stderr` in its directory, from now on as it is
+        printed; without it they need to be there, and whole, only when `ended` is told.
+
+        Returns when that is under way and what had been printed is there, as far as that takes no
+        longer than a few seconds. Repeats, and keys that are unknown or do not run, are ignored.
+        Does nothing for services whose trials print there themselves.
+        """
+
+    # On a service that was not opened, and is not opened later. Each may take as long as it needs.
+
+    async def fetch(self, attempt: Attempt, identity: Mapping[str, Any], target: Path) -> None:
+        """Copy what a trial left in its output and checkpoint folders to `target / "output"` and
+        `target / "checkpoint"`, while it runs or afterwards; those that are not there are left out.
+
+        Files that are there are not written over: `target` is an empty folder.
+
+        Raises:
+            TrainingServiceError: They cannot be had; says why. What was copied stays.
+        """
+        folders = {
+            "output": attempt.directory / "output",
+            "checkpoint": attempt.directory.parent / "checkpoint",
+        }
+        for name, folder in folders.items():
+            if folder.is_dir():
+                await asyncio.to_thread(shutil.copytree, folder, target / name, symlinks=True)
+
+    async def survey(self) -> Sequence[Leftover]:
+        """Everything that is on this platform, of any experiment of this account.
+
+        A machine that cannot be looked at is in the list as well, with its problem.
+        """
+        return ()
+
+    async def clean(
+        self, experiments: Collection[str] | None = None, *, force: bool = False
+    ) -> Sequence[Leftover]:
+        """Remove what `survey` shows, with the trials that run there; returns what remains, each
+        with its problem.
+
+        Args:
+            experiments: Only these; None for everything.
+            force: Also what a manager has hold of.
+        """
+        return ()
