@@ -283,6 +283,31 @@ class Terminal:
         self._open = False
 
 
+WRITES = """
+import pathlib, tune
+pathlib.Path(tune.get_output_dir(), "model.bin").write_bytes(bytes(3000))
+pathlib.Path(tune.get_checkpoint_dir(), "step").write_text("7")
+tune.report_final_result(0.5)
+"""
+
+
+def test_files_of_a_trial_are_fetched(project: Path, tune: Tune) -> None:
+    (project / "trial.py").write_text(WRITES)
+    tune("run", "config.yml")
+    said = tune("trial", "fetch", "2").stdout
+    assert said == "2 files of trial 2 (2.93 KiB) are in trial-2\n"
+    assert (project / "trial-2" / "output" / "model.bin").stat().st_size == 3000
+    assert (project / "trial-2" / "checkpoint" / "step").read_text() == "7"
+    again = tune("trial", "fetch", "2", status=1)
+    assert again.stderr == "tune: trial-2: is there already\n  name another folder: --to FOLDER\n"
+    tune("trial", "fetch", "2", "--to", "some/where")
+    assert (project / "some" / "where" / "output" / "model.bin").exists()
+    never = tune("trial", "fetch", "2", "--attempt", "3", "--to", "other", status=3)
+    assert "attempt 3 at trial 2 has not started" in never.stderr
+    assert not (project / "other").exists()
+    assert sorted(path.name for path in project.glob(".*")) == []  # nothing half-made
+
+
 def test_control_c_asks_and_stops_cleanly(project: Path, environment: dict[str, str], tune: Tune) -> None:
     (project / "trial.py").write_text(SLOW)
     terminal = Terminal(environment, project, "run", "config.yml", "--id", "asked")

@@ -15,6 +15,7 @@ import pytest
 
 from tune_core.algorithms.base import Advisor, Assessor, Tuner
 from tune_core.algorithms.compose import TunerAdvisor
+from tune_core.cli import main
 from tune_core.errors import AlgorithmError, NoMoreTrial, TrainingServiceError, TuneError
 from tune_core.experiment.engine import Engine
 from tune_core.experiment.manager import Parts, create_record, manage
@@ -505,6 +506,63 @@ def test_requests_that_make_no_sense_are_refused(
     finally:
         hold.set()
         thread.join(20)
+
+
+class Elsewhere(FunctionService):
+    """What its trials print comes to their folder only when somebody follows them."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self.attempts: dict[AttemptKey, Attempt] = {}
+        self.followed: list[AttemptKey] = []
+
+    async def submit(self, attempt: Attempt) -> None:
+        self.attempts[attempt.key] = attempt
+        await super().submit(attempt)
+
+    async def follow(self, key: AttemptKey) -> None:
+        self.followed.append(key)
+        directory = self.attempts[key].directory
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "stdout").write_text("from afar\n", encoding="utf-8")
+
+
+def test_output_is_brought_when_somebody_reads_it(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    hold = threading.Event()
+    parts = lab.parts(lambda parameters: hold.wait(20) and 0.0, limits=Limits(1, 1))
+    parts.service = service = Elsewhere(lambda parameters: hold.wait(20) and 0.0)
+    create_record(lab.directory, parts, None)
+    thread = threading.Thread(target=lambda: asyncio.run(manage(lab.directory, parts)))
+    thread.start()
+    until(lambda: bool(lab.trials()) and lab.trials()[0].state is TrialState.RUNNING)
+    assert main(["log", "trial", "0"]) == 0
+    assert capsys.readouterr().out == "from afar\n"
+    key = AttemptKey(lab.trials()[0].id, 0)
+    assert service.followed == [key]
+    request(lab.directory, "follow", trial=key.trial_id, attempt=1)  # there is no such attempt
+    request(lab.directory, "follow", trial="nobody", attempt=0)
+    hold.set()
+    thread.join(20)
+    assert main(["log", "trial", "0", "--follow"]) == 0  # without a manager: what is here
+    assert capsys.readouterr().out == "from afar\n"
+    assert service.followed == [key]
+
+
+def test_each_manager_is_asked_once_while_a_log_is_followed(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hold = threading.Event()
+    parts = lab.parts(lambda parameters: hold.wait(20) and 0.0, limits=Limits(1, 1))
+    parts.service = service = Elsewhere(lambda parameters: hold.wait(20) and 0.0)
+    create_record(lab.directory, parts, None)
+    thread = threading.Thread(target=lambda: asyncio.run(manage(lab.directory, parts)))
+    thread.start()
+    until(lambda: bool(lab.trials()) and lab.trials()[0].state is TrialState.RUNNING)
+    threading.Timer(1.5, hold.set).start()  # several looks later
+    assert main(["log", "trial", "0", "--follow"]) == 0
+    thread.join(20)
+    assert capsys.readouterr().out == "from afar\n"
+    assert len(service.followed) == 1
 
 
 def test_new_search_space_is_searched_and_survives_a_resume(lab: Lab) -> None:

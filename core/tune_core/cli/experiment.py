@@ -134,7 +134,9 @@ def delete(experiments: tuple[str, ...], yes: bool, force: bool) -> None:
             _clean_platform(directory, force)
         except TuneError as err:
             if not force:
-                raise TuneError(f"{err}\n  --force deletes experiment {directory.id} all the same") from err
+                refused = TuneError(f"{err}\n  --force deletes experiment {directory.id} all the same")
+                refused.exit_code = err.exit_code
+                raise refused from err
             remark(str(err))
         delete_experiment(directory)
         print(f"experiment {directory.id} was deleted")

@@ -59,7 +59,7 @@ def clean(config_or_experiment: str, yes: bool, force: bool) -> None:
     doomed = [each for each in rows if not each.problem and (force or not each.managed)]
     _print(rows)
     if not doomed:
-        raise TuneError("nothing was removed") if rows else TuneError("there is nothing to remove")
+        raise TuneError(_nothing(rows))
     if not yes and not click.confirm(f"Remove {_words(doomed)}?", err=True):
         raise TuneError("nothing was removed")
     kept = {each.experiment for each in rows if each.managed} if not force else set()
@@ -120,6 +120,13 @@ def _print(rows: Sequence[Leftover]) -> None:
             for each in rows
         ],
     )
+
+
+def _nothing(rows: Sequence[Leftover]) -> str:
+    if not rows:
+        return "there is nothing to remove"
+    hint = "\n  --force also removes what a manager runs" if any(each.managed for each in rows) else ""
+    return f"nothing was removed{hint}"
 
 
 def _words(rows: Sequence[Leftover]) -> str:
