@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ssh_hosts import laboratory
+
+__all__ = ["environment", "laboratory", "tune"]
 
 
 @pytest.fixture

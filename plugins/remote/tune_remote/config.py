@@ -150,7 +150,7 @@ class RemoteConfig(ConfigModel):
                 problems.append(
                     Problem(
                         ("machineList", index, "host"),
-                        f"{name[1]} is {where} once more\n  trialConcurrency says how many trials a machine runs",
+                        f"{name[1]} is {where} again\n  trialConcurrency says how many trials a machine runs",
                     )
                 )
             seen.setdefault(name, index)
