@@ -247,10 +247,10 @@ class Host:
         self.laboratory, self.name, self.shell = laboratory, name, shell
         self._options, self._clock = dict(sshd or {}), clock
         self._hidden, self._folders, self._tmpfs = hidden, dict(folders or {}), dict(tmpfs or {})
-        self._link = f"v{len(laboratory.hosts) + 1}"
         self._process: subprocess.Popen[bytes] | None = None
         self.pid = 0  # of its first process, as seen from here
-        self._set_address(len(laboratory.hosts) + 11)
+        self._number = len(laboratory.hosts) + 1
+        self._set_address(self._number)
         self.etc = laboratory.directory / name / "etc"
         self.etc.mkdir(parents=True)
         (laboratory.directory / name).chmod(0o755)
@@ -295,7 +295,14 @@ class Host:
         self._write_accounts()
         self._write_sshd_config()
         self._process = start_init(
-            ["unshare", *_FRESH, *_uptime(100), *_python(), str(_INIT), json.dumps(self._spec())]
+            [
+                "unshare",
+                *_FRESH,
+                *_uptime(100 * self._number),
+                *_python(),
+                str(_INIT),
+                json.dumps(self._spec()),
+            ]
         )
         try:
             children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
@@ -410,7 +417,8 @@ class Host:
     # How it is made
 
     def _set_address(self, number: int) -> None:
-        self.address, self._mac = f"{_NETWORK}.{number}", f"02:00:00:00:00:{number:02x}"
+        self._link = f"v{number}"
+        self.address, self._mac = f"{_NETWORK}.{number + 10}", f"02:00:00:00:00:{number:02x}"
 
     def _kill(self, pid: int, number: int) -> None:
         self.run("kill", f"-{int(number)}", str(pid), user="root", check=False)
