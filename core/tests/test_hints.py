@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tune_core.services.hints import explain, hint_on, python_of
+from tune_core.services.hints import explain, hint_on
 
 TRACE = 'Traceback (most recent call last):\n  File "train.py", line 1, in <module>\n    import x\n'
 
@@ -66,21 +64,3 @@ def test_reason_ends_with_the_hint() -> None:
     reason = explain(1, "ModuleNotFoundError: No module named 'tune'", "/bin/py")
     assert reason.startswith("exit status 1; last lines of stderr:\nModuleNotFoundError")
     assert reason.splitlines()[-1].startswith("hint: /bin/py lacks")
-
-
-@pytest.mark.parametrize(
-    ("command", "found"),
-    [
-        ("python train.py", "python"),
-        ("A=1 nice python3.11 train.py", "python3.11"),
-        ("cd src && ./bin/python x.py", ""),
-        ("bash run.sh", ""),
-        ("echo 'unclosed", ""),
-        ("pythonic", ""),
-    ],
-)
-def test_python_is_the_one_that_the_shell_would_find(command: str, found: str, tmp_path: Path) -> None:
-    for name in ("python", "python3.11", "pythonic"):
-        (tmp_path / name).touch(mode=0o755)
-    wanted = str(tmp_path / found) if found else ""
-    assert python_of(command, {"PATH": str(tmp_path)}) == wanted

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
-from collections.abc import Mapping
-from pathlib import PurePath
 
-__all__ = ["explain", "hint_on", "python_of"]
+__all__ = ["explain", "hint_on"]
 
 _NO_SDK = """\
 {python} lacks the package that trials import. Install it there: {pip} install tune-sdk; \
@@ -42,7 +39,7 @@ def explain(exit_status: int | None, last_lines: str, python: str = "") -> str:
 
     Args:
         last_lines: The end of its standard error, printable.
-        python: The program that ran it, from `python_of`; empty if that is not known.
+        python: The program that ran it, from `tune.host.last_words.python_of`; empty if that is not known.
     """
     if exit_status == 0:
         return ""
@@ -60,7 +57,7 @@ def hint_on(words: str, python: str = "") -> str:
     """What to do about a trial whose standard error ended in `words`; empty when nobody knows.
 
     Args:
-        python: The program that ran it, from `python_of`; empty if that is not known.
+        python: The program that ran it, from `tune.host.last_words.python_of`; empty if that is not known.
     """
     last = words.rstrip().rpartition("\n")[2].strip()
     for pattern, hint in _HINTS:
@@ -71,18 +68,4 @@ def hint_on(words: str, python: str = "") -> str:
                 word=word,
                 pip=f"{word} -m pip" if python else "pip",
             )
-    return ""
-
-
-def python_of(command: str, environ: Mapping[str, str]) -> str:
-    """The first Python that a shell would find for `command`; empty if it names none."""
-    try:
-        words = shlex.split(command, comments=False)
-    except ValueError:
-        return ""
-    for word in words:
-        path = PurePath(word)
-        if re.fullmatch(r"python[\d.]*", path.name):
-            is_relative = len(path.parts) > 1 and not path.is_absolute()  # to a folder that is not ours
-            return "" if is_relative else shutil.which(word, path=environ.get("PATH")) or ""
     return ""

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from tune.host import End, Identity, Launch, Listener, Problem, Record, Runtime, trial_environment
+from tune.host.last_words import python_of
 from tune.host.launch import Started
 from tune.host.output import last_lines
 from tune_core import (
@@ -30,7 +31,7 @@ from tune_core import (
     TrainingServiceError,
 )
 from tune_core.services.gpus import GpuAccount
-from tune_core.services.hints import explain, python_of
+from tune_core.services.hints import explain
 from tune_local.config import LocalConfig
 from tune_local.gpus import list_gpus, visible_gpus
 from tune_local.warm import WarmStarts
