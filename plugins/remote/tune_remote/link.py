@@ -7,21 +7,51 @@ and neither can fill memory: what is read waits for the loop, what is written in
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 from tune.host.wire import FrameReader, WireError, encode
 
-__all__ = ["Link", "Pipe"]
+__all__ = ["Link", "Pipe", "in_thread"]
 
 PING_S = 2.0
 DEAF_S = 10.0
 _ROOM = 1 << 20
 _CHUNK = 1 << 16
 _AHEAD = 16  # chunks that were read and wait for the loop
+
+
+T = TypeVar("T")
+
+
+async def in_thread(work: Callable[..., T], *arguments: Any) -> T:
+    """Do what blocks in a thread of its own, which the end of the program does not wait for."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is None:
+            done.set_result(cast("T", result))
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work(*arguments)
+        except BaseException as err:  # noqa: BLE001 (it is raised where it is awaited)
+            error = err
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="tune-remote", daemon=True).start()
+    return await done
 
 
 class Pipe(Protocol):
@@ -187,7 +217,5 @@ class Link:
             self._tell(self._break, str(error) or type(error).__name__)
 
     def _tell(self, what: Callable[..., None], *arguments: Any) -> None:
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(what, *arguments)
-        except RuntimeError:
-            pass  # the loop has ended

@@ -21,8 +21,8 @@ from tune_core import Attempt, AttemptKey, Ending, Message, TrainingServiceError
 from tune_core.services.gpus import Gpu, GpuAccount
 from tune_core.services.hints import explain
 from tune_remote.code import CodeChangedError, CodeTree
-from tune_remote.config import MachineConfig, RemoteConfig
-from tune_remote.link import Link
+from tune_remote.config import MachineConfig, RemoteConfig, label_of
+from tune_remote.link import Link, in_thread
 from tune_remote.opening import Opened, reach
 from tune_remote.ssh import ConnectError
 
@@ -30,6 +30,7 @@ __all__ = ["Machine", "Owner"]
 
 _log = logging.getLogger(__name__)
 
+_LASTING_S = 30.0  # a connection that is lost sooner counts as one more failure
 _OPEN_S = 30.0  # for the host server to take charge
 _RETRY_S = (0.5, 60.0)  # first and longest pause before it is connected to again
 _REST_S = (5.0, 300.0)  # the same after it could not start a trial
@@ -61,8 +62,11 @@ class Owner(Protocol):
     def expected(self) -> Collection[AttemptKey]:
         """Attempts that the kernel will still have adopted, on whatever machine."""
 
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something beside; a failure of it is the platform's."""
+    def run(self, work: Coroutine[Any, Any, None], *, opens_gate: bool = False) -> None:
+        """Do something beside; a failure of it is the platform's.
+
+        `opens_gate`: it lets a trial run, which the end of this manager waits for.
+        """
 
 
 @dataclass(eq=False)
@@ -95,13 +99,14 @@ class Machine:
         self, config: MachineConfig, service: RemoteConfig, experiment_id: str, owner: Owner
     ) -> None:
         self.config = config
-        self.label = config.label
+        self.label = label_of(config)  # on disk and in identities
+        self.name = str(config)  # for people
         self.trouble = ""
         self.last_chosen = 0  # for the service, which takes turns
         self.first_try: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.gpus = GpuAccount(
             self._inventory,
-            place=self.label,
+            place=self.name,
             indices=config.gpu_indices,
             per_gpu=config.max_trial_number_per_gpu,
             use_active=bool(config.use_active_gpu),
@@ -116,7 +121,8 @@ class Machine:
         self._lost: asyncio.Future[str] | None = None
         self._answer: asyncio.Future[Mapping[str, Any]] | None = None
         self._away_since = time.time()
-        self._away_why = "is being connected to"
+        self._away_why = "is being connected to"  # for when it is
+        self._came_back = 0.0
         self._give_up: asyncio.TimerHandle | None = None
         self._given_up = False
         self._failures = 0
@@ -225,16 +231,19 @@ class Machine:
         self._expect_back()
         try:
             while True:
-                pause_s = _RETRY_S[1]
+                fatal = False
                 try:
                     reason = await self._stay()
-                    pause_s = 0.0
+                    if time.monotonic() - self._came_back > _LASTING_S:
+                        self._failures = 0
                 except ConnectError as error:
-                    reason = str(error)
-                    pause_s = _REFUSED_S if error.fatal else _pause_s(self._failures, *_RETRY_S)
-                    self._failures += 1
+                    reason, fatal = str(error), error.fatal
+                except Exception as error:  # noqa: BLE001 (or nobody would ever connect again)
+                    _log.exception("%s: the connection failed", self.name)
+                    reason = f"{type(error).__name__}: {error}"
                 self._go_away(reason)
-                await asyncio.sleep(pause_s)
+                await asyncio.sleep(_REFUSED_S if fatal else _pause_s(self._failures, *_RETRY_S))
+                self._failures += 1
         finally:
             if self._give_up is not None:
                 self._give_up.cancel()
@@ -274,7 +283,7 @@ class Machine:
                 why = (
                     self._lost.result() if self._lost.done() else f"it did not answer within {_OPEN_S:.0f} s"
                 )
-                raise ConnectError(f"{self.label}: trials cannot be started there: {why}")
+                raise ConnectError(f"{self.name}: trials cannot be started there: {why}")
             self._come_back(opened, self._answer.result())
             return await self._lost
         finally:
@@ -285,7 +294,7 @@ class Machine:
 
     async def _reach(self) -> Opened:
         """`reach` in a thread of its own, which nobody has to wait for."""
-        work = asyncio.ensure_future(_in_thread(reach, self.config))
+        work = asyncio.ensure_future(in_thread(reach, self.config))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -295,7 +304,7 @@ class Machine:
     def _come_back(self, opened: Opened, answer: Mapping[str, Any]) -> None:
         self._clock_ahead_s = float(answer["time"]) - time.time()
         self._is_open = True
-        self._failures = 0
+        self._came_back = time.monotonic()
         self._given_up = False
         if self._give_up is not None:
             self._give_up.cancel()
@@ -305,21 +314,19 @@ class Machine:
         self._send("keep", keys=[*self._jobs, *self._owner.expected()])
         self._announce_code()
         self._send("gpus")
-        _log.info("%s: connected; Python %s at %s", self.label, opened.python, opened.executable)
+        _log.info("%s: connected; Python %s at %s", self.name, opened.python, opened.executable)
         self.trouble = ""
         self._tried("")
         self._owner.changed()
 
     def _go_away(self, reason: str) -> None:
-        """It is not connected, and why; told once for each reason."""
-        was_here = not self._away_why
-        if was_here or self._away_why == "is being connected to":
-            self._away_since = time.time()
+        """It is not connected, and why."""
         since = time.strftime("%H:%M", time.localtime(self._away_since))
-        self._away_why = f"cannot be reached since {since}: {reason}"
+        in_a_line = "; ".join(line.strip() for line in reason.removeprefix(f"{self.name}: ").splitlines())
+        self._away_why = f"cannot be reached since {since}: {in_a_line}"
         going_on = sum(job.running for job in self._jobs.values())
         note = f"; its {going_on} trials go on if it is up" if going_on else ""
-        self.trouble = f"{self.label} {self._away_why}{note}"
+        self.trouble = f"{self.name} {self._away_why}{note}"
         self._tried(reason)
         for job in list(self._jobs.values()):
             if job.identity is None:
@@ -329,9 +336,11 @@ class Machine:
         self._owner.changed()
 
     def _lost_link(self, reason: str) -> None:
-        self._is_open = False
-        self._expect_back()
-        self._away_why = ""
+        if self._is_open:
+            self._is_open = False
+            self._away_since = time.time()
+            self._away_why = "has just lost its connection"
+            self._expect_back()
         if self._lost is not None and not self._lost.done():
             self._lost.set_result(reason)
 
@@ -347,13 +356,13 @@ class Machine:
 
     def _lose(self, job: _Job, why: str) -> None:
         if self._jobs.get(job.key) is job:
-            self._finish(job, Ending(None, lost=True, reason=f"{self.label} {why}"))
+            self._finish(job, Ending(None, lost=True, reason=f"{self.name} {why}"))
 
     def _abandon(self, job: _Job) -> None:
         """It is to end, and its machine is not there to be told."""
         if self._jobs.get(job.key) is job and not self._is_open:
             why = "it is ended when the machine is back, or by its lease"
-            self._finish(job, Ending(None, lost=True, reason=f"{self.label} {self._away_why}; {why}"))
+            self._finish(job, Ending(None, lost=True, reason=f"{self.name} {self._away_why}; {why}"))
 
     def _tried(self, failure: str) -> None:
         if not self.first_try.done():
@@ -377,8 +386,7 @@ class Machine:
             self._follow(job)
 
     def _follow(self, job: _Job) -> None:
-        sizes = {name: _size(job, name) for name in ("stdout", "stderr")}
-        self._send("follow", key=job.key, **sizes)
+        self._send("follow", key=job.key, stdout=_size(job, "stdout"), stderr=_size(job, "stderr"))
 
     def _hand_back(self, job: _Job) -> None:
         """It was not started, and never will be there: its gate closes with the connection."""
@@ -399,7 +407,7 @@ class Machine:
         if self._jobs.get(job.key) is not job:
             return  # it died at the gate
         if link is not self._link:
-            why = "" if not may_run else f"the connection to {self.label} was lost before it began to run"
+            why = "" if not may_run else f"the connection to {self.name} was lost before it began to run"
             self._finish(job, Ending(None, lost=may_run, reason=why))
         elif may_run:
             job.running = True
@@ -434,7 +442,7 @@ class Machine:
                 pieces = code.read_pieces(index)
                 is_last = False
                 while not is_last:
-                    piece, is_last = await _in_thread(next, pieces)
+                    piece, is_last = await in_thread(next, pieces)
                     await link.room()
                     if link is not self._link or code is not self._code:
                         return
@@ -469,7 +477,7 @@ class Machine:
         gpus = None if job.gpus is None else list(job.gpus)
         job.identity = {**message["identity"], "machine": self.label, "gpus": gpus}
         if not job.cancelled:  # else its end is on the way
-            self._owner.run(self._open_gate(job, self._link, job.identity))
+            self._owner.run(self._open_gate(job, self._link, job.identity), opens_gate=True)
 
     def _receive_unstarted(self, message: Mapping[str, Any], _: bytes) -> None:
         job = self._job(message)
@@ -537,7 +545,7 @@ class Machine:
             self._owner.code_changed()
             return
         self._code_state = f"cannot take the code: {message['reason']}"
-        self.trouble = f"{self.label} {self._code_state}"
+        self.trouble = f"{self.name} {self._code_state}"
         self._code_pause_s = min(2 * self._code_pause_s, _RETRY_S[1])
         self._loop.call_later(self._code_pause_s, self._announce_code)
         self._owner.changed()
@@ -571,7 +579,7 @@ class Machine:
         self._rests += 1
         self._rest_until = time.monotonic() + pause_s
         self._rest_why = f"cannot start trials: {why}"
-        self.trouble = f"{self.label} {self._rest_why}"
+        self.trouble = f"{self.name} {self._rest_why}"
         self._loop.call_later(pause_s + 0.01, self._rested)
 
     def _rested(self) -> None:
@@ -587,7 +595,8 @@ class Machine:
 
 def _pause_s(failures: int, first_s: float, longest_s: float) -> float:
     """How long to wait after so many failures; a little by chance, so that machines take turns."""
-    return min(first_s * 2 ** min(failures, 16), longest_s) * random.uniform(0.8, 1.2)  # noqa: S311
+    pause_s = min(first_s * 2.0 ** min(failures, 16), longest_s)
+    return pause_s * random.uniform(0.8, 1.2)  # noqa: S311 (no secret)
 
 
 def _size(job: _Job, name: str) -> int:
