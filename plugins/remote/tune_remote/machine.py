@@ -278,11 +278,10 @@ class Machine:
                 grace_s=self._service.kill_grace,
                 output_limit=self._service.output_limit << 20,
             )
-            await asyncio.wait({self._lost, self._answer}, timeout=_OPEN_S, return_when="FIRST_COMPLETED")
+            either: set[asyncio.Future[Any]] = {self._lost, self._answer}
+            await asyncio.wait(either, timeout=_OPEN_S, return_when=asyncio.FIRST_COMPLETED)
             if not self._answer.done():
-                why = (
-                    self._lost.result() if self._lost.done() else f"it did not answer within {_OPEN_S:.0f} s"
-                )
+                why = self._lost.result() if self._lost.done() else f"no answer for {_OPEN_S:.0f} s"
                 raise ConnectError(f"{self.name}: trials cannot be started there: {why}")
             self._come_back(opened, self._answer.result())
             return await self._lost
