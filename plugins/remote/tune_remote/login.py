@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LoginError", "log_in"]
 
+_TOUCH_S = 20.0  # for somebody to confirm the use of a key of the agent
 _USUAL = ("id_ed25519", "id_ecdsa", "id_rsa")  # in ~/.ssh; those on hardware are the agent's business
 
 
@@ -35,7 +36,11 @@ def log_in(transport: Transport, hop: Hop) -> None:
         LoginError: None was taken, or the one that was named cannot be used.
         paramiko.SSHException, OSError, EOFError: The connection is broken.
     """
-    _Login(transport, hop).run()
+    login = _Login(transport, hop)
+    try:
+        login.run()
+    finally:
+        login.close()
 
 
 @dataclass
@@ -44,7 +49,11 @@ class _Login:
     hop: Hop
     refused: list[str] = field(default_factory=list)  # keys, for a person
     unusable: list[str] = field(default_factory=list)
-    agent_error: str = ""
+    agent: _Agent | None = None
+
+    def close(self) -> None:
+        if self.agent is not None:
+            self.agent.close()
 
     def run(self) -> None:
         from paramiko.ssh_exception import AuthenticationException, BadAuthenticationType
@@ -120,13 +129,11 @@ class _Login:
             raise
 
     def _agent_keys(self) -> Sequence[PKey]:
-        if self.hop.agent is None:
-            return ()
-        try:
-            return _ask_agent(self.hop.agent)
-        except (OSError, ValueError) as err:
-            self.unusable.append(f"the agent at {self.hop.agent}: {err}")
-            return ()
+        if self.agent is None:
+            self.agent = _Agent(self.hop.agent)
+            if self.agent.error:
+                self.unusable.append(f"the agent at {self.hop.agent}: {self.agent.error}")
+        return self.agent.keys
 
     # What a refusal means
 
@@ -230,24 +237,29 @@ def _public_of_openssh(data: bytes) -> bytes:
     return message.get_binary()
 
 
-def _ask_agent(path: str) -> Sequence[PKey]:
-    """The keys that the agent at a socket holds; they sign through it.
+class _Agent:
+    """The keys that the agent at a socket holds; they sign through it, until it is closed."""
 
-    Raises:
-        OSError: It does not answer.
-    """
-    from paramiko.agent import AgentSSH
-    from paramiko.ssh_exception import SSHException
+    def __init__(self, path: str | None) -> None:
+        from paramiko.agent import AgentSSH
+        from paramiko.ssh_exception import SSHException
 
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(20)  # somebody may be asked to touch a key
-    try:
-        connection.connect(path)
-        agent = AgentSSH()
-        agent._connect(connection)  # type: ignore[attr-defined]  # the public way knows only the agent of the environment
-    except SSHException as err:
-        raise OSError(str(err)) from err
-    return agent.get_keys()
+        self.keys: Sequence[PKey] = ()
+        self.error = ""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(_TOUCH_S)
+        if path is None:
+            return
+        try:
+            self._socket.connect(path)
+            agent = AgentSSH()
+            agent._connect(self._socket)  # type: ignore[attr-defined]  # in public it knows one agent only
+            self.keys = agent.get_keys()
+        except (OSError, SSHException) as err:
+            self.error = str(err)
+
+    def close(self) -> None:
+        self._socket.close()
 
 
 def _comment(key: PKey) -> str:
