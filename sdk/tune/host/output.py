@@ -12,9 +12,10 @@ import os
 
 from tune.host.syscalls import punch_hole
 
-__all__ = ["compact", "last_lines", "trim"]
+__all__ = ["compact", "is_compact", "last_lines", "trim"]
 
 _CHUNK = 1 << 20
+_REMARK = "\n[tune: "
 
 
 def trim(path: str, limit: int) -> None:
@@ -52,9 +53,14 @@ def compact(path: str, limit: int) -> None:
             os.unlink(temporary)
 
 
+def is_compact(fd: int, limit: int) -> bool:
+    """Whether `compact` has rewritten an open file: only its first `limit // 2` bytes are where they were."""
+    return os.pread(fd, len(_REMARK), limit // 2) == _REMARK.encode()
+
+
 def _rewrite(path: str, temporary: str, size: int, limit: int) -> None:
     head, tail = limit // 2, limit // 4  # trim may have left no more of the tail
-    remark = f"\n[tune: {size - head - tail:,} bytes of output were dropped here]\n".encode()
+    remark = f"{_REMARK}{size - head - tail:,} bytes of output were dropped here]\n".encode()
     with open(path, "rb") as source, open(temporary, "wb", opener=_private) as target:
         _copy(source.fileno(), target.fileno(), 0, head)
         os.write(target.fileno(), remark)

@@ -9,7 +9,7 @@ the user's own modules that it imports in turn. The user's own modules themselve
 they may change and may look at `sys.argv`: a module is the user's own unless it lies in the
 standard library or in a site-packages folder.
 
-Refused, with the reason: when importing has started threads, or has initialised an accelerator,
+RefusedError, with the reason: when importing has started threads, or has initialised an accelerator,
 or brought in a library that does not survive a fork.
 
 Arguments: descriptor of the socket to the manager, soft limit of open files, the script.

@@ -1,0 +1,199 @@
+"""Whose the trials of one experiment on one machine are, and which there are.
+
+The folder `hosts/<label>` of an experiment holds
+- `lock`, locked by the host server that has hold of the trials. In it is written who that is, in
+  place and in a fixed size, so that a full disk does not keep a manager from its trials;
+- `attempts/`, with a file for each attempt that was brought to its gate and has not ended;
+- `server.log`.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import socket
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, Iterator
+
+from tune.host import processes
+from tune.host.jobs import Job
+from tune.host.layout import Key, RefusedError, make_folder, private
+from tune.host.processes import Identity
+
+__all__ = ["HostFolder", "Noted", "Owner", "Ownership"]
+
+_LET_GO_S = 2.0  # for an earlier server, after SIGTERM
+_DIE_S = 8.0  # and after SIGKILL
+_LOOK_S = 0.02
+_NOTE_BYTES = 512  # of each file here, so that it is written over and never grows
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The host server that has hold of the trials, as it wrote itself down.
+
+    Attributes:
+        managed: Its manager is there; otherwise it only keeps the trials until one comes.
+    """
+
+    pid: int
+    start: str
+    boot: str
+    hostname: str
+    managed: bool
+
+
+@dataclass(frozen=True)
+class Noted:
+    """An attempt that may have processes, and by what to find them."""
+
+    identity: Identity
+    mark: str
+
+
+class HostFolder:
+    """What is kept about one machine's trials of one experiment."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._attempts = os.path.join(path, "attempts")
+
+    def make(self) -> None:
+        make_folder(self._attempts)
+
+    def reserve(self, key: Key) -> None:
+        """Make room to note an attempt. Raises OSError while nothing has been started."""
+        with open(self._note(key), "wb", opener=private) as file:
+            file.write(b" " * _NOTE_BYTES)
+
+    def note(self, key: Key, noted: Noted) -> None:
+        _overwrite(self._note(key), {**noted.identity.to_json(), "mark": noted.mark})
+
+    def forget(self, key: Key) -> None:
+        try:
+            os.unlink(self._note(key))
+        except OSError:
+            pass  # it is looked at once more, and found to have ended
+
+    def attempts(self) -> dict[Key, Noted]:
+        """Those that may have processes on this machine."""
+        found = {}
+        for name in _names(self._attempts):
+            trial, _, number = name.rpartition(".")
+            values = _read(os.path.join(self._attempts, name))
+            if values is not None and trial and number.isdigit():
+                found[trial, int(number)] = Noted(Identity.from_json(values), str(values["mark"]))
+        return found
+
+    def _note(self, key: Key) -> str:
+        return os.path.join(self._attempts, f"{key[0]}.{key[1]}")
+
+
+class Ownership:
+    """The lock of a `HostFolder`."""
+
+    def __init__(self, folder: HostFolder, boot: str) -> None:
+        self._path = os.path.join(folder.path, "lock")
+        self._boot = boot
+        self._descriptor: int | None = None
+
+    def owner(self) -> Owner | None:
+        """Who has the lock at this moment, this process included; None when nobody has."""
+        if self._descriptor is None and self._try():
+            self.release()
+            return None
+        return self.last()
+
+    def last(self) -> Owner | None:
+        """Who had the lock last, or has it now; None when that was not written down."""
+        try:
+            return Owner(**(_read(self._path) or {}))
+        except TypeError:
+            return None
+
+    def claim(self) -> Job:
+        """Take the lock, from an earlier server if need be; a job.
+
+        Whoever has it is told to let go, which leaves its trials running.
+
+        Raises:
+            RefusedError: It is not to be had; says who has it.
+            OSError: There can be no lock here.
+        """
+        begun = time.monotonic()
+        told: set[int] = set()
+        while not self._try():
+            waited = time.monotonic() - begun
+            owner = self.last()
+            if waited > _LET_GO_S + _DIE_S:
+                who = f"process {owner.pid} of {owner.hostname}" if owner else "somebody"
+                raise RefusedError(f"{who} has hold of the trials of this experiment and does not let go")
+            number = signal.SIGTERM if waited < _LET_GO_S else signal.SIGKILL
+            if owner is not None and number not in told and self._signal(owner, number):
+                told.add(number)
+            yield _LOOK_S
+        self.tell(managed=True)
+
+    def tell(self, *, managed: bool) -> None:
+        """Write down who has the lock: this process."""
+        me = processes.identify(os.getpid(), self._boot)
+        assert me is not None
+        owner = Owner(me.pid, me.start, me.boot, socket.gethostname(), managed)
+        try:
+            _overwrite(self._path, asdict(owner))
+        except OSError:
+            pass  # a full disk, and no text was there before: to be told to let go is a courtesy
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _try(self) -> bool:
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                return False
+            raise
+        self._descriptor = descriptor
+        return True
+
+    def _signal(self, owner: Owner, number: int) -> bool:
+        process = processes.look(owner.pid) if owner.boot == self._boot else None
+        if process is None or process.start != owner.start:
+            return False
+        processes.send_signal(process, number)
+        return True
+
+
+def _names(folder: str) -> Iterator[str]:
+    try:
+        yield from sorted(os.listdir(folder))
+    except OSError:
+        return
+
+
+def _overwrite(path: str, values: dict[str, Any]) -> None:
+    text = json.dumps(values).encode()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.pwrite(descriptor, text.ljust(_NOTE_BYTES - 1) + b"\n", 0)
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: str) -> dict[str, Any] | None:
+    """None for a file that is not there or not written yet."""
+    try:
+        with open(path, "rb") as file:
+            values = json.loads(file.read(2 * _NOTE_BYTES).decode())
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
