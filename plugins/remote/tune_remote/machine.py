@@ -180,7 +180,7 @@ class Machine:
     def start(self, attempt: Attempt, gpus: Sequence[int] | None) -> None:
         """Bring an attempt to its gate and, once the kernel has its identity, let it run."""
         assert self._code is not None
-        attempt.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _prepare(attempt)
         self._jobs[attempt.key] = _Job(attempt, gpus)
         self._send(
             "start",
@@ -195,7 +195,7 @@ class Machine:
 
     def adopt(self, attempt: Attempt, identity: Mapping[str, Any], after: int) -> None:
         """Watch an attempt that an earlier manager started here."""
-        attempt.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _prepare(attempt)
         gpus = identity.get("gpus")
         job = _Job(attempt, gpus, identity, running=True, after=after)
         self._jobs[job.key] = job
@@ -596,6 +596,14 @@ def _pause_s(failures: int, first_s: float, longest_s: float) -> float:
     """How long to wait after so many failures; a little by chance, so that machines take turns."""
     pause_s = min(first_s * 2.0 ** min(failures, 16), longest_s)
     return pause_s * random.uniform(0.8, 1.2)  # noqa: S311 (no secret)
+
+
+def _prepare(attempt: Attempt) -> None:
+    """Make the attempt's folder here, with what it prints, which is nothing yet."""
+    attempt.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    attempt.directory.mkdir(mode=0o700, exist_ok=True)
+    for name in ("stdout", "stderr"):
+        os.close(os.open(attempt.directory / name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _size(job: _Job, name: str) -> int:
