@@ -185,11 +185,11 @@ def test_tuner_refuses_a_space_when_it_is_validated(tmp_path: Path) -> None:
     flat = GOOD.replace("name: echo", "name: Flat")
     assert load(tmp_path, flat)
     assert refusal(tmp_path, flat.replace("_type: uniform", "_type: normal")) == [
-        "exp.yml:7:1: tuner: Flat does not take normal"
+        "exp.yml:7:1: tuner: Flat does not take normal (y); Both, Echo, Fussy do"
     ]
     nested = "{_type: choice, _value: [{_name: a, b: {_type: uniform, _value: [0, 1]}}]}"
     problems = refusal(tmp_path, flat.replace("{_type: uniform, _value: [0, 1]}", nested))
-    assert problems == ["exp.yml:7:1: tuner: Flat does not take choice"]
+    assert problems == ["exp.yml:7:1: tuner: Flat does not take choice (y); Both, Echo, Fussy do"]
     assert refusal(tmp_path, GOOD.replace("name: echo", "name: Fussy").replace("  y:", "  x:")) == [
         "exp.yml:7:1: tuner: Fussy does not like x"
     ]
@@ -502,6 +502,22 @@ def test_class_that_asks_for_the_mode_is_told_that_values_are_turned() -> None:
     )
     assert fussy.optimize_mode == "maximize"
     assert vars(fussy.make()) == {"optimize_mode": "minimize", "seed": 4}
+
+
+def test_class_that_compares_with_numbers_of_the_user_is_told_the_users_mode(tmp_path: Path) -> None:
+    (tmp_path / "limits.py").write_text(
+        "from tune_core import Assessor\n"
+        "class Limit(Assessor):\n"
+        "    def __init__(self, user_mode, highest=1.0): self.user_mode = user_mode\n"
+        "    def assess_trial(self, trial_id, history): return True\n"
+    )
+    config = {"class_name": "limits.Limit", "code_directory": tmp_path}
+    told = AlgorithmConfig(**config, class_args={"optimize_mode": "maximize", "highest": 2})
+    assert vars(choose("assessor", told).make()) == {"user_mode": "maximize"}
+    with pytest.raises(ConfigError, match="optimize_mode is missing"):
+        choose("assessor", AlgorithmConfig(**config))
+    with pytest.raises(ConfigError, match="user_mode"):
+        choose("assessor", AlgorithmConfig(**config, class_args={"user_mode": "maximize"}))
 
 
 def test_list_is_taken_for_a_tuple_and_defaults_come_from_the_model() -> None:

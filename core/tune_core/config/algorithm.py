@@ -17,7 +17,7 @@ from tune_core.config.usercode import user_class
 from tune_core.errors import ConfigError, PluginError, SearchSpaceError
 from tune_core.hookspecs import Driver
 from tune_core.plugins import missing_methods, plugins
-from tune_core.space import SearchSpace
+from tune_core.space import Leaf, SearchSpace
 
 __all__ = ["MODES", "Choice", "arguments_model", "checked_arguments", "choose", "instantiate"]
 
@@ -62,12 +62,15 @@ class Choice:
         """
         if self.driver is None:
             return
-        accepts = self.driver.accepts
-        strange = {leaf.domain.type for leaf in space.leaves} - (accepts or frozenset())
-        if accepts is not None and strange:
-            raise SearchSpaceError(f"{self.name} does not take {', '.join(sorted(strange))}")
-        if space.is_nested and not self.driver.nested:
-            raise SearchSpaceError(f"{self.name} does not take nested choices")
+        if strange := _strange(self.driver, space):
+            kinds = {leaf.domain.type for leaf in strange}
+            what = ", ".join(sorted(kinds))
+        elif strange := _too_nested(self.driver, space):
+            what = "nested choices"
+        else:
+            return
+        paths = ", ".join(leaf.path for leaf in strange[:5]) + (", ..." if len(strange) > 5 else "")
+        raise SearchSpaceError(f"{self.name} does not take {what} ({paths}){_takers(space)}")
 
     def make(self) -> Any:
         """A new instance.
@@ -79,6 +82,25 @@ class Choice:
             return self.cls(**self.arguments)
         except (TypeError, ValueError) as err:
             raise error_of([Problem(("classArgs",), f"{self.name} refuses its arguments: {err}")]) from err
+
+
+def _strange(driver: Driver, space: SearchSpace) -> list[Leaf]:
+    """The parameters of a type that `driver` does not take."""
+    if driver.accepts is None:
+        return []
+    return [leaf for leaf in space.leaves if leaf.domain.type not in driver.accepts]
+
+
+def _too_nested(driver: Driver, space: SearchSpace) -> list[Leaf]:
+    return [] if driver.nested else [leaf for leaf in space if leaf.is_nested]
+
+
+def _takers(space: SearchSpace) -> str:
+    """Who is installed and takes all that `space` holds, for the end of a message."""
+    found = [*plugins().all("tuner"), *plugins().all("advisor")]
+    drivers = [each.driver for each in found]
+    names = [one.name for one in drivers if not _strange(one, space) and not _too_nested(one, space)]
+    return f"; {', '.join(sorted(names))} {'does' if len(names) == 1 else 'do'}" if names else ""
 
 
 def choose(kind: str, config: AlgorithmConfig) -> Choice:
@@ -116,11 +138,15 @@ def choose(kind: str, config: AlgorithmConfig) -> Choice:
         arguments = checked_arguments(cls, arguments)
     except ConfigError as err:
         problems += [problem.within(("classArgs",)) for problem in err.problems]
+    named = inspect.signature(cls).parameters
+    if "user_mode" in named and mode is None:
+        text = "optimize_mode is missing, minimize or maximize: results are compared with numbers of yours"
+        problems.append(Problem(("classArgs",), text))
     if problems:
         raise error_of(problems)
     # The kernel turns values round so that lower is better: a class that asks must be told so.
-    named = inspect.signature(cls).parameters
     arguments |= {"optimize_mode": "minimize"} if "optimize_mode" in named else {}
+    arguments |= {"user_mode": mode} if "user_mode" in named else {}
     arguments |= {"seed": seed} if "seed" in named and seed is not None else {}
     default = getattr(cls, "default_optimize_mode", "maximize")  # NNI's, for all but a few
     return Choice(kind, cls, arguments, mode or default, mode is not None, seed, driver)
@@ -185,6 +211,7 @@ def _model_of(cls: type) -> type[BaseModel]:
         elif parameter.kind is not parameter.VAR_POSITIONAL and parameter.name not in {
             "optimize_mode",
             "seed",
+            "user_mode",
         }:
             default = ... if parameter.default is parameter.empty else None
             hint = hints.get(parameter.name, Any)
