@@ -34,7 +34,9 @@ _LASTING_S = 30.0  # a connection that is lost sooner counts as one more failure
 _OPEN_S = 30.0  # for the host server to take charge
 _RETRY_S = (0.5, 60.0)  # first and longest pause before it is connected to again
 _REST_S = (5.0, 300.0)  # the same after it could not start a trial
+_FOLLOW_S = 5.0  # for what a trial has printed to be here; the rest comes when it comes
 _CANCEL_S = 15.0  # after which a trial on a machine that is away is given up rather than waited for
+_REFUSES = "cannot take the code"
 _REFUSED_S = 60.0  # a password does not become right by trying again soon
 
 
@@ -77,6 +79,7 @@ class _Job:
         identity: Once it is at its gate.
         running: Its gate was opened, or it was adopted.
         after: The sequence number of its last message that the kernel was given.
+        caught_up: Its output is followed, and what it had printed then is here once this is done.
     """
 
     attempt: Attempt
@@ -85,7 +88,7 @@ class _Job:
     running: bool = False
     after: int = -1
     cancelled: bool = False
-    followed: bool = False
+    caught_up: asyncio.Future[None] | None = None
 
     @property
     def key(self) -> AttemptKey:
@@ -101,7 +104,6 @@ class Machine:
         self.config = config
         self.label = label_of(config)  # on disk and in identities
         self.name = str(config)  # for people
-        self.trouble = ""
         self.last_chosen = 0  # for the service, which takes turns
         self.first_try: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.gpus = GpuAccount(
@@ -131,6 +133,7 @@ class Machine:
         self._rest_why = ""
         self._code: CodeTree | None = None
         self._code_state = "waits for the code"  # empty once it has the code
+        self._is_offered = False  # and neither taken nor refused yet
         self._code_pause_s = _RETRY_S[0]
         self._seen_gpus: list[Gpu] | str = "has not been asked for its GPUs yet"
         self._clock_ahead_s = 0.0
@@ -142,6 +145,7 @@ class Machine:
             "records": self._receive_records,
             "problem": self._receive_problem,
             "output": self._receive_output,
+            "following": self._receive_following,
             "ended": self._receive_ended,
             "code": self._receive_code,
             "ready": self._receive_ready,
@@ -157,6 +161,19 @@ class Machine:
 
     def __contains__(self, key: AttemptKey) -> bool:
         return key in self._jobs
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with it; empty when all is well."""
+        what = ""
+        if not self._is_open and self.first_try.done():
+            going_on = sum(job.running for job in self._jobs.values())
+            what = self._away_why + (f"; its {going_on} trials go on if it is up" if going_on else "")
+        elif time.monotonic() < self._rest_until:
+            what = self._rest_why
+        elif self._code_state.startswith(_REFUSES):
+            what = self._code_state
+        return f"{self.name} {what}" if what else ""
 
     def obstacle(self) -> str:
         """Why it cannot take another trial now; empty when it can."""
@@ -175,6 +192,7 @@ class Machine:
         """Trials will run this code."""
         self._code = code
         self._code_state = "receives the code"
+        self._is_offered = False
         self._announce_code()
 
     def start(self, attempt: Attempt, gpus: Sequence[int] | None) -> None:
@@ -214,12 +232,15 @@ class Machine:
         else:
             self._loop.call_later(_CANCEL_S, self._abandon, job)
 
-    def follow(self, key: AttemptKey) -> None:
-        """Bring what an attempt prints here as it comes."""
+    async def follow(self, key: AttemptKey) -> None:
+        """Bring what an attempt prints here as it comes; returns when what it has printed is here."""
         job = self._jobs[key]
-        if not job.followed:
-            job.followed = True
+        if not job.running or not self._is_open:
+            return
+        if job.caught_up is None:
+            job.caught_up = self._loop.create_future()
             self._follow(job)
+        await asyncio.wait({job.caught_up}, timeout=_FOLLOW_S)
 
     def look_again(self) -> None:
         """Ask what its GPUs do now."""
@@ -311,10 +332,10 @@ class Machine:
             if job.running:
                 self._adopt(job)
         self._send("keep", keys=[*self._jobs, *self._owner.expected()])
+        self._is_offered = False
         self._announce_code()
         self._send("gpus")
         _log.info("%s: connected; Python %s at %s", self.name, opened.python, opened.executable)
-        self.trouble = ""
         self._tried("")
         self._owner.changed()
 
@@ -323,9 +344,6 @@ class Machine:
         since = time.strftime("%H:%M", time.localtime(self._away_since))
         in_a_line = "; ".join(line.strip() for line in reason.removeprefix(f"{self.name}: ").splitlines())
         self._away_why = f"cannot be reached since {since}: {in_a_line}"
-        going_on = sum(job.running for job in self._jobs.values())
-        note = f"; its {going_on} trials go on if it is up" if going_on else ""
-        self.trouble = f"{self.name} {self._away_why}{note}"
         self._tried(reason)
         for job in list(self._jobs.values()):
             if job.identity is None:
@@ -381,7 +399,7 @@ class Machine:
         )
         if job.cancelled:
             self._send("kill", key=job.key, grace_s=self._service.kill_grace)
-        if job.followed:
+        if job.caught_up is not None:
             self._follow(job)
 
     def _follow(self, job: _Job) -> None:
@@ -398,6 +416,7 @@ class Machine:
 
     def _finish(self, job: _Job, ending: Ending) -> None:
         del self._jobs[job.key]
+        _resolve(job.caught_up)
         self.gpus.release(job.key)
         self._owner.ended(job.key, ending)
 
@@ -426,8 +445,9 @@ class Machine:
 
     def _announce_code(self) -> None:
         """Offer the code; what of it is missing is asked for."""
-        if self._code is None or not self._is_open:
+        if self._code is None or not self._is_open or self._is_offered:
             return
+        self._is_offered = True
         self._code_state = self._code_state or "receives the code"
         pieces = self._code.manifest_pieces()
         for number, piece in enumerate(pieces, start=1):
@@ -483,6 +503,7 @@ class Machine:
         if job is not None:
             self._rest(str(message["reason"]))
             self._hand_back(job)
+            self._announce_code()  # which may be what is missing there
             self._owner.changed()
 
     def _receive_records(self, message: Mapping[str, Any], _: bytes) -> None:
@@ -516,6 +537,11 @@ class Machine:
         except OSError as error:
             _log.warning("%s: what the trial printed cannot be kept: %s", path, error.strerror)
 
+    def _receive_following(self, message: Mapping[str, Any], _: bytes) -> None:
+        job = self._job(message)
+        if job is not None:
+            _resolve(job.caught_up)
+
     def _receive_ended(self, message: Mapping[str, Any], _: bytes) -> None:
         job = self._job(message)
         if job is None:
@@ -534,6 +560,7 @@ class Machine:
     def _receive_ready(self, message: Mapping[str, Any], _: bytes) -> None:
         if self._is_this_code(message):
             self._code_state = ""
+            self._is_offered = False
             self._code_pause_s = _RETRY_S[0]
             self._owner.changed()
 
@@ -543,8 +570,8 @@ class Machine:
         if message["fault"] == "code":
             self._owner.code_changed()
             return
-        self._code_state = f"cannot take the code: {message['reason']}"
-        self.trouble = f"{self.name} {self._code_state}"
+        self._is_offered = False
+        self._code_state = f"{_REFUSES}: {message['reason']}"
         self._code_pause_s = min(2 * self._code_pause_s, _RETRY_S[1])
         self._loop.call_later(self._code_pause_s, self._announce_code)
         self._owner.changed()
@@ -578,12 +605,10 @@ class Machine:
         self._rests += 1
         self._rest_until = time.monotonic() + pause_s
         self._rest_why = f"cannot start trials: {why}"
-        self.trouble = f"{self.name} {self._rest_why}"
         self._loop.call_later(pause_s + 0.01, self._rested)
 
     def _rested(self) -> None:
-        if time.monotonic() >= self._rest_until and self._is_open:
-            self.trouble = ""
+        if time.monotonic() >= self._rest_until:
             self._owner.changed()
 
     def _inventory(self) -> Sequence[Gpu]:
@@ -604,6 +629,11 @@ def _prepare(attempt: Attempt) -> None:
     attempt.directory.mkdir(mode=0o700, exist_ok=True)
     for name in ("stdout", "stderr"):
         os.close(os.open(attempt.directory / name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _resolve(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
+        future.set_result(None)
 
 
 def _size(job: _Job, name: str) -> int:

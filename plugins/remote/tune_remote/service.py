@@ -123,7 +123,7 @@ class RemoteService(TrainingService):
 
     async def follow(self, key: AttemptKey) -> None:
         if key in self._places:
-            self._places[key].follow(key)
+            await self._places[key].follow(key)
 
     async def close(self) -> None:
         self._closed = True

@@ -68,6 +68,7 @@ class _Attempt:
     is_watched: bool = False  # by inotify
     is_followed: bool = False  # by a job, now
     has_grown: bool = False
+    is_asked_for: bool = False  # by a manager that waits for what has been printed
 
     def __post_init__(self) -> None:
         self.logs = {name: Log(self.launch.path(name)) for name in ("stdout", "stderr")}
@@ -170,12 +171,16 @@ class Attempts(Listener):
                 self._runtime.resume(key)
 
     def follow(self, key: Key, offsets: Mapping[str, int]) -> None:
-        """Send what the attempt prints as it comes, from these offsets on."""
+        """Send what the attempt prints as it comes, from these offsets on.
+
+        `following` is sent behind what has been printed already.
+        """
         attempt = self._live(key)
         if attempt is None:
             return
         for name, log in attempt.logs.items():
             log.offset = offsets[name]
+        attempt.is_asked_for = True
         if not attempt.is_watched and self._inotify is not None:
             try:
                 attempt.watches += [self._inotify.add(log.path) for log in attempt.logs.values()]
@@ -384,6 +389,9 @@ class Attempts(Listener):
                         break
                     self._outbox.put("output", data, bulk=True, key=attempt.key, name=name, offset=offset)
                     yield 0.0
+            if attempt.is_asked_for and not attempt.over:
+                attempt.is_asked_for = False
+                self._outbox.put("following", bulk=True, key=attempt.key)
             yield _FOLLOW_S if attempt.is_watched else _FOLLOW_BLIND_S
         attempt.is_followed = False
 
