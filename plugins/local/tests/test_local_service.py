@@ -282,7 +282,7 @@ def test_flood_is_slowed_by_the_kernel_and_arrives_whole(tmp_path: Path) -> None
 
 
 def test_shortage_is_told_and_waited_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tune_local.service._RETRY_S", 0.05)
+    monkeypatch.setattr("tune_core.services.processes._RETRY_S", 0.05)
     real, failures = os.posix_spawn, [OSError(errno.ENOSPC, "No space left on device")] * 3
 
     def spawn(*arguments: Any, **options: Any) -> int:
@@ -330,7 +330,7 @@ def test_trials_queue_for_gpus_and_are_told_why(tmp_path: Path, monkeypatch: pyt
 
 
 def test_gpu_that_is_lost_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tune_local.service._RETRY_S", 0.05)
+    monkeypatch.setattr("tune_core.services.processes._RETRY_S", 0.05)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     gpus: list[Gpu] = []
     monkeypatch.setattr("tune_local.service.list_gpus", lambda: gpus)
