@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import selectors
-import signal
 import subprocess
 import sys
 import time
@@ -55,8 +53,11 @@ class Connection:
 
     def write(self, data: bytes) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(data)
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(data)
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # what it said will tell
 
     def send(self, kind: str, body: bytes = b"", **fields: Any) -> None:
         self.write(encode({"type": kind, **fields}, body))
@@ -95,7 +96,7 @@ class Connection:
         ]
 
     def wait(self, *kinds: str, **fields: Any) -> dict[str, Any]:
-        """The first frame of one of these types with these fields; taken out, so that the next is found next."""
+        """Take the first frame of one of these types with these fields, once it has come."""
         found = self.until(
             lambda: (
                 next((item for kind in kinds for item in self.find(kind, **fields)), None)
@@ -118,6 +119,11 @@ class Connection:
         if hello["type"] == "hello" and not hello["runtime"]:
             self.write(boot.parcel())
         return hello
+
+    def is_served(self) -> bool:
+        """Whether a server answers; waits for the answer."""
+        self.send("list", id="served?")
+        return bool(self.wait("listed", "failed", "error")["type"] == "listed")
 
     def open(self, **fields: Any) -> dict[str, Any]:
         self.hello()
@@ -195,9 +201,9 @@ class Host:
         self.connections.append(Connection(self.root, shell, **opening))
         return self.connections[-1]
 
-    def open(self, **fields: Any) -> Connection:
+    def open(self, pre_command: str = "", **fields: Any) -> Connection:
         """A connection with an experiment, and code that has no files."""
-        connection = self.connect()
+        connection = self.connect(pre_command=pre_command)
         assert connection.open(**fields)["type"] == "opened"
         connection.provide(NO_MANIFEST, NO_CODE)
         return connection

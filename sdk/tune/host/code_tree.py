@@ -55,12 +55,13 @@ def read_manifest(data: bytes, digest: str) -> list[Entry]:
     if hashlib.sha256(data).hexdigest() != digest:
         raise RefusedError("the manifest is not the one that its digest names")
     try:
-        entries = [Entry(**values) for values in json.loads(data.decode())]
+        entries = [_entry(**values) for values in json.loads(data.decode())]
+    except RefusedError:
+        raise
     except (ValueError, TypeError, RecursionError) as error:
         raise RefusedError(f"this is no manifest: {error}") from error
     kinds: dict[str, str] = {}
     for entry in entries:
-        _check(entry)
         if entry.path in kinds:
             raise RefusedError(f"the manifest names {entry.path!r} twice")
         kinds[entry.path] = entry.kind
@@ -71,21 +72,23 @@ def read_manifest(data: bytes, digest: str) -> list[Entry]:
     return entries
 
 
-def _check(entry: Entry) -> None:
-    path = entry.path
+def _entry(
+    path: Any, kind: Any, mode: Any = 0, size: Any = 0, sha256: Any = "", target: Any = ""
+) -> Entry:
     if not isinstance(path, str) or "\0" in path or any(p in {"", ".", ".."} for p in path.split("/")):
         raise RefusedError(f"the manifest has a path that is refused: {path!r}")
-    good = {
-        "dir": type(entry.mode) is int,
-        "file": type(entry.mode) is int
-        and type(entry.size) is int
-        and entry.size >= 0
-        and isinstance(entry.sha256, str)
-        and re.fullmatch("[0-9a-f]{64}", entry.sha256) is not None,
-        "link": isinstance(entry.target, str) and entry.target != "" and "\0" not in entry.target,
-    }
-    if not good.get(entry.kind, False) or entry.mode & ~0o777:
+    is_good = type(mode) is int and not mode & ~0o777 and kind in {"dir", "file", "link"}
+    if kind == "file":
+        is_good &= type(size) is int and size >= 0 and _is_sha256(sha256)
+    elif kind == "link":
+        is_good &= isinstance(target, str) and target != "" and "\0" not in target
+    if not is_good:
         raise RefusedError(f"the manifest has an entry that is refused: {path!r}")
+    return Entry(path, kind, mode, size, sha256, target)
+
+
+def _is_sha256(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
 def _above(path: str) -> Iterator[str]:

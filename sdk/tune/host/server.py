@@ -129,7 +129,7 @@ class Server:
             self._write()
 
     def _timeout(self) -> float | None:
-        due = []
+        due: list[float | None] = []
         if self._is_connected:
             due.append(_PING_S)
             due.append(self._jobs.timeout() if self._outbox.has_room else None)

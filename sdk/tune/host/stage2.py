@@ -106,20 +106,18 @@ def main() -> None:
             "protocol": PROTOCOL,
         }
     )
+    archive = b"" if whole else take(int(take(20)))
+    umask = os.umask(0o077)
     try:
         if not whole:
-            archive = take(int(take(20)))
-            old = os.umask(0o077)
-            try:
-                os.makedirs(root, mode=0o700, exist_ok=True)
-                install(home, archive, digest)
-            finally:
-                os.umask(old)  # trials have the user's own
+            os.makedirs(root, mode=0o700, exist_ok=True)
+            install(home, archive, digest)
         sys.path.insert(0, home)
         from tune.host.server import serve
     except Exception as error:  # noqa: BLE001 (whatever it is, the manager must hear of it)
         say({"type": "failed", "stage": "runtime", "reason": f"{type(error).__name__}: {error}"})
         sys.exit(1)
+    os.umask(umask)  # trials have the user's own
     sys.exit(serve(root, home))
 
 
