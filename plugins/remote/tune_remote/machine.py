@@ -140,6 +140,7 @@ class Machine:
         self._receive: Mapping[str, Callable[[Mapping[str, Any], bytes], None]] = {
             "opened": self._receive_opened,
             "error": self._receive_error,
+            "failed": self._receive_error,  # it could not unpack the runtime
             "gate": self._receive_gate,
             "unstarted": self._receive_unstarted,
             "records": self._receive_records,

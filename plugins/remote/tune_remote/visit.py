@@ -90,7 +90,7 @@ class Visit:
             message, body = await self._frames.get()
             if message["type"] == "lost":
                 raise TrainingServiceError(f"{self._machine}: the connection was lost: {message['reason']}")
-            if message["type"] == "error" or (
+            if message["type"] in ("error", "failed") or (
                 message["type"] == "refused" and message.get("id") == self._asked
             ):
                 raise TrainingServiceError(f"{self._machine}: {message['reason']}")
