@@ -339,6 +339,10 @@ class Host:
             lambda: not any("[listener]" in each.command for each in self.processes()), "the end of sshd"
         )
 
+    def resize(self, path: str, size: str) -> None:
+        """Give one of its small disks another size, like "8m"."""
+        self.run("mount", "-o", f"remount,size={size}", path, user="root")
+
     def delay(self, milliseconds: float) -> None:
         """Make every packet from and to it take this much longer; needs a kernel with netem."""
         netem = ["root", "netem", "delay", f"{milliseconds / 2}ms"]
