@@ -12,9 +12,17 @@ import pytest
 from tune_core.algorithms.base import Advisor, Assessor, Tuner
 from tune_core.algorithms.compose import TunerAdvisor
 from tune_core.nas import NasTrainer
+from tune_core.services.base import TrainingService
+from tune_core.services.processes import ProcessService
 from tune_core.space import SearchSpace
-from tune_core.testing import AdvisorContract, AssessorContract, NasTrainerContract, TunerContract
-from tune_core.trial import Parameters
+from tune_core.testing import (
+    AdvisorContract,
+    AssessorContract,
+    NasTrainerContract,
+    TrainingServiceContract,
+    TunerContract,
+)
+from tune_core.trial import Attempt, AttemptKey, Ending, Message, Parameters
 
 
 class Draws(Tuner):
@@ -220,3 +228,103 @@ def test_bad_assessors_are_caught(bad: type[Assessor], caught_by: str) -> None:
 
     with pytest.raises(AssertionError):
         getattr(Kit(), caught_by)()
+
+
+class Plain(ProcessService):
+    """Whatever is submitted runs; it keeps to the contract, which the guide's service shows."""
+
+    def __init__(self) -> None:
+        super().__init__(grace_s=0.5)
+
+
+class OpenGate(Plain):
+    """Does not wait for the record."""
+
+    def bring_to_gate(self, key: AttemptKey, launch: Any) -> None:
+        super().bring_to_gate(key, launch)
+        self.runtime.go(key)
+
+
+class EndsTwice(Plain):
+    def ended(self, key: Any, end: Any) -> None:
+        super().ended(key, end)
+        self._events.ended(key, Ending(0))
+
+
+class Hasty(Plain):
+    """Says that it is over when it was only asked to be."""
+
+    async def cancel(self, key: AttemptKey) -> None:
+        await super().cancel(key)
+        if not self._told:
+            self._events.ended(key, Ending(None))
+        self._told = True
+
+    _told = False
+
+    def ended(self, key: Any, end: Any) -> None:
+        pass
+
+
+class LosesMessages(Plain):
+    def records(self, key: Any, records: list[Any]) -> None:
+        super().records(key, [record for record in records if record.sequence != 5000])
+
+
+class Late(Plain):
+    """Delivers after the end."""
+
+    def ended(self, key: Any, end: Any) -> None:
+        super().ended(key, end)
+        self._run(self._events.messages(key, [Message(0, "final", 1, 0.0)]), self._deliveries)
+
+
+class ThrowsOutputAway(Plain):
+    def ended(self, key: Any, end: Any) -> None:
+        (self._attempts[key].directory / "stderr").unlink()
+        super().ended(key, end)
+
+
+class AdoptsNothing(Plain):
+    async def adopt(self, attempt: Attempt, identity: Any, last_sequence: int) -> None:
+        self._events.ended(attempt.key, Ending(None, lost=True))
+
+
+class RunsTwice(Plain):
+    """Takes an attempt that was never recorded for one that ran."""
+
+    async def submit(self, attempt: Attempt) -> None:
+        if attempt.directory.exists():
+            self._events.ended(attempt.key, Ending(0))
+        else:
+            await super().submit(attempt)
+
+
+class FetchesNothing(Plain):
+    async def fetch(self, attempt: Attempt, identity: Any, target: Path) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("bad", "caught_by"),
+    [
+        (OpenGate, "test_nothing_runs_without_the_word"),
+        (OpenGate, "test_manager_killed_at_the_gate_lets_nothing_run"),
+        (EndsTwice, "test_exit_status_and_last_words_are_reported"),
+        (Hasty, "test_cancel_ends_the_whole_tree"),
+        (LosesMessages, "test_ten_thousand_metrics_come_in_order"),
+        (LosesMessages, "test_manager_killed_in_a_burst_loses_nothing"),
+        (Late, "test_trial_gets_parameters_and_reports"),
+        (ThrowsOutputAway, "test_all_that_was_printed_is_there_at_the_end"),
+        (AdoptsNothing, "test_manager_killed_in_mid_trial_loses_nothing"),
+        (RunsTwice, "test_start_that_is_not_on_record_is_made_again"),
+        (FetchesNothing, "test_files_of_a_trial_are_fetched"),
+    ],
+)
+def test_bad_services_are_caught(bad: type[ProcessService], caught_by: str, tmp_path: Path) -> None:
+    class Kit(TrainingServiceContract):
+        def make_service(self) -> TrainingService:
+            return bad()
+
+    with pytest.raises((AssertionError, OSError)):
+        getattr(Kit(), caught_by)(tmp_path)

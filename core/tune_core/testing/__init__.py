@@ -19,6 +19,7 @@ import pytest
 pytest.register_assert_rewrite(
     "tune_core.testing.advisors",
     "tune_core.testing.assessors",
+    "tune_core.testing.harness",
     "tune_core.testing.nas",
     "tune_core.testing.services",
     "tune_core.testing.tuners",
@@ -26,8 +27,9 @@ pytest.register_assert_rewrite(
 
 from tune_core.testing.advisors import AdvisorContract
 from tune_core.testing.assessors import AssessorContract
+from tune_core.testing.harness import ServiceHarness
 from tune_core.testing.nas import NasTrainerContract
-from tune_core.testing.services import ServiceHarness, TrainingServiceContract
+from tune_core.testing.services import TrainingServiceContract
 from tune_core.testing.spaces import EXAMPLE_SPACES
 from tune_core.testing.tuners import TunerContract
 

@@ -54,6 +54,8 @@ class Drive:
         while len(self.proposals) < wanted and not (self.exhausted and not self._running):
             free = len(self._running) < self._concurrency
             if not (free and not self.exhausted and self._propose()):
+                if self.exhausted and not self._running:
+                    break
                 assert self._running, "nothing proposed and nothing running: it would wait for ever"
                 self._finish_one()
         return self.proposals
