@@ -34,6 +34,7 @@ _LASTING_S = 30.0  # a connection that is lost sooner counts as one more failure
 _OPEN_S = 30.0  # for the host server to take charge
 _RETRY_S = (0.5, 60.0)  # first and longest pause before it is connected to again
 _REST_S = (5.0, 300.0)  # the same after it could not start a trial
+_PATIENCE_S = 20.0  # for which trials rather wait for a machine than crowd on another
 _FOLLOW_S = 5.0  # for what a trial has printed to be here; the rest comes when it comes
 _CANCEL_S = 15.0  # after which a trial on a machine that is away is given up rather than waited for
 _REFUSES = "cannot take the code"
@@ -134,6 +135,7 @@ class Machine:
         self._code: CodeTree | None = None
         self._code_state = "waits for the code"  # empty once it has the code
         self._is_offered = False  # and neither taken nor refused yet
+        self._offered = 0.0
         self._code_pause_s = _RETRY_S[0]
         self._seen_gpus: list[Gpu] | str = "has not been asked for its GPUs yet"
         self._clock_ahead_s = 0.0
@@ -188,6 +190,10 @@ class Machine:
         if limit is not None and len(self._jobs) >= limit:
             return f"has {len(self._jobs)} of {limit} trials"
         return ""
+
+    def is_coming(self) -> bool:
+        """It has been receiving the code for a moment, and will soon take trials."""
+        return self._is_open and self._is_offered and time.monotonic() - self._offered < _PATIENCE_S
 
     def provide(self, code: CodeTree) -> None:
         """Trials will run this code."""
@@ -449,6 +455,8 @@ class Machine:
         if self._code is None or not self._is_open or self._is_offered:
             return
         self._is_offered = True
+        self._offered = time.monotonic()
+        self._loop.call_later(_PATIENCE_S, self._owner.changed)
         self._code_state = self._code_state or "receives the code"
         pieces = self._code.manifest_pieces()
         for number, piece in enumerate(pieces, start=1):

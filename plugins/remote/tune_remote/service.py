@@ -37,6 +37,7 @@ _log = logging.getLogger(__name__)
 
 _LOOK_S = 5.0  # between looks at GPUs that other programs may have let go
 _CLOSE_S = 5.0
+_OTHERS_S = 3.0  # between machines that are connected to, once one is there
 
 
 class RemoteService(TrainingService):
@@ -269,6 +270,8 @@ class RemoteService(TrainingService):
                 machine.start(attempt, None if attempt.gpu_number is None else gpus)
                 return ""
             obstacles.append(f"{machine.name} {obstacle}")
+            if machine.is_coming():
+                break  # rather than all on the machine that was there first
         return "; ".join(sorted(obstacles))
 
     def _look_at_gpus(self) -> None:
@@ -278,22 +281,26 @@ class RemoteService(TrainingService):
     # Small things.
 
     async def _first_machine(self) -> None:
-        """Wait until one machine is there.
+        """Wait until one machine is there, and a moment longer for the others.
 
         Raises:
             TrainingServiceError: None can be used; says why for each.
         """
-        trying = {machine.first_try: machine for machine in self._machines.values()}
-        failures = {}
-        while trying:
-            done, _ = await asyncio.wait(trying, return_when="FIRST_COMPLETED")
-            for future in done:
-                machine = trying.pop(future)
-                if not future.result():
-                    return
-                failures[machine.label] = future.result()
-        lines = "\n".join(failures[label] for label in self._machines)
-        raise TrainingServiceError(lines if len(failures) == 1 else f"no machine can be used\n{lines}")
+        trying = [machine.first_try for machine in self._machines.values()]
+        waiting = set(trying)
+        patience_s: float | None = None
+        while waiting:
+            done, waiting = await asyncio.wait(
+                waiting, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                return
+            if not all(future.result() for future in done):
+                patience_s = _OTHERS_S
+        failures = [future.result() for future in trying if future.result()]
+        if len(failures) == len(trying):
+            lines = "\n".join(failures)
+            raise TrainingServiceError(lines if len(failures) == 1 else f"no machine can be used\n{lines}")
 
     def _look_at_code(self, folder: Path) -> asyncio.Task[CodeTree]:
         self._code = self._loop.create_task(self._scan(folder))
