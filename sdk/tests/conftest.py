@@ -127,6 +127,9 @@ class Connection:
 
     def open(self, **fields: Any) -> dict[str, Any]:
         self.hello()
+        return self.open_only(**fields)
+
+    def open_only(self, **fields: Any) -> dict[str, Any]:
         terms = {"lease_s": 600, "grace_s": 0.5, "output_limit": 1 << 20, **fields}
         self.send("open", **{"experiment": "exp", "host": "here", "platform": "remote", **terms})
         return self.wait("opened", "error")

@@ -123,7 +123,7 @@ class Attempts(Listener):
             identity = self._runtime.spawn(key, launch)
         except (OSError, ValueError) as error:
             self._remove(key)
-            self._outbox.put("unstarted", key=key, reason=_explain(error))
+            self._outbox.put("unstarted", key=key, reason=_explain(error, self._folder.path))
             return
         attempt = self._attempts[key] = _Attempt(key, launch, at_gate=True)
         try:
@@ -131,7 +131,7 @@ class Attempts(Listener):
         except OSError as error:
             attempt.muted = True
             self._runtime.kill(key, 0)
-            self._outbox.put("unstarted", key=key, reason=_explain(error))
+            self._outbox.put("unstarted", key=key, reason=_explain(error, self._folder.path))
         else:
             self._outbox.put("gate", key=key, identity={**identity.to_json(), "mark": launch.mark})
 
@@ -459,7 +459,7 @@ def _obstacle(value: Any) -> str:
     return f"nested more than {_MAX_DEPTH} levels deep"
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: Exception, where: str) -> str:
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        return f"{error.strerror}: {error.filename or where}"
     return str(error)

@@ -72,9 +72,7 @@ def read_manifest(data: bytes, digest: str) -> list[Entry]:
     return entries
 
 
-def _entry(
-    path: Any, kind: Any, mode: Any = 0, size: Any = 0, sha256: Any = "", target: Any = ""
-) -> Entry:
+def _entry(path: Any, kind: Any, mode: Any = 0, size: Any = 0, sha256: Any = "", target: Any = "") -> Entry:
     if not isinstance(path, str) or "\0" in path or any(p in {"", ".", ".."} for p in path.split("/")):
         raise RefusedError(f"the manifest has a path that is refused: {path!r}")
     is_good = type(mode) is int and not mode & ~0o777 and kind in {"dir", "file", "link"}

@@ -36,7 +36,7 @@ class Outbox:
     def has_room(self) -> bool:
         return self._size < _ROOM
 
-    def put(self, kind: str, body: bytes = b"", *, bulk: bool = False, **fields: Any) -> None:
+    def put(self, kind: str, body: bytes = b"", /, *, bulk: bool = False, **fields: Any) -> None:
         """Send a frame; `bulk` puts it behind all bulk data that was put before.
 
         Raises:

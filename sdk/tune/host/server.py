@@ -131,7 +131,7 @@ class Server:
     def _timeout(self) -> float | None:
         due: list[float | None] = []
         if self._is_connected:
-            due.append(_PING_S)
+            due.append(max(0.0, self._said + _PING_S - time.monotonic()) if self._is_silent else _PING_S)
             due.append(self._jobs.timeout() if self._outbox.has_room else None)
             due.append(self._query.timeout() if self._query is not None else None)
         if self._attempts is not None:
@@ -139,6 +139,11 @@ class Server:
             if self._lease_s != float("inf"):
                 due.append(max(0.0, self._heard + self._lease_s - _clock()))
         return min((each for each in due if each is not None), default=None)
+
+    @property
+    def _is_silent(self) -> bool:
+        """Nothing waits to be said; otherwise a ping would tell nobody anything."""
+        return not len(self._outbox)
 
     def _work(self) -> None:
         if self._query is not None and self._query.timeout() == 0:
@@ -190,7 +195,7 @@ class Server:
             self._selector.unregister(1)
 
     def _look_at_silence(self) -> None:
-        if time.monotonic() - self._said >= _PING_S and not len(self._outbox):
+        if self._is_silent and time.monotonic() - self._said >= _PING_S:
             self._outbox.put("ping")
         silence_s = _clock() - self._heard
         if self._ownership is not None and self._is_managed != (silence_s < _DEAF_S):
@@ -323,7 +328,7 @@ class Server:
         """Answers `message`, in order."""
         number = message["id"]
 
-        def send(kind: str, body: bytes = b"", **fields: Any) -> None:
+        def send(kind: str, body: bytes = b"", /, **fields: Any) -> None:
             self._outbox.put(kind, body, bulk=True, id=number, **fields)
 
         return send

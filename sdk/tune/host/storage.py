@@ -22,7 +22,7 @@ from tune.host.wire import PIECE
 __all__ = ["fetch", "list_experiments", "remove"]
 
 Send = Callable[..., None]
-"""`send(kind, body=b"", **fields)`"""
+"""`send(type, body=b"", **fields)`"""
 
 _GRACE_S = 5.0  # for trials that are ended because they are removed
 _LOOK_S = 0.02
@@ -82,7 +82,7 @@ def _send_entry(folder: str, path: str, send: Send) -> Job:
     if stat.S_ISDIR(found.st_mode):
         send("entry", kind="dir", **fields)
     elif stat.S_ISLNK(found.st_mode):
-        send("entry", **{**fields, "kind": "link", "target": os.readlink(place)})
+        send("entry", **{**fields, "target": os.readlink(place)}, kind="link")
     elif stat.S_ISREG(found.st_mode):
         yield from _send_file(place, fields, send)
     yield 0.0
@@ -93,7 +93,7 @@ def _send_file(place: str, fields: dict[str, Any], send: Send) -> Job:
     descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         left = os.fstat(descriptor).st_size
-        send("entry", **{**fields, "kind": "file", "size": left})
+        send("entry", **{**fields, "size": left}, kind="file")
         while left > 0:
             data = os.read(descriptor, min(PIECE, left))
             if not data:

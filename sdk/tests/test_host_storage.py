@@ -1,0 +1,226 @@
+"""What lies on a host: fetched, listed and removed."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+
+SLEEP = "echo $$ > pid-$TUNE_TRIAL_ID; exec sleep 600"
+STUBBORN = """sh -c "trap '' TERM; echo \\$\\$ > pid-stubborn; while :; do sleep 1; done" & exec sleep 600"""
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+def pid_of(host: Any, name: str) -> int:
+    deadline = time.monotonic() + 30
+    while True:
+        texts = [path.read_text() for path in host.root.glob(f"experiments/*/code/*/tree/pid-{name}")]
+        if texts and texts[0].endswith("\n"):
+            return int(texts[0])
+        assert time.monotonic() < deadline, f"{name} does not start"
+        time.sleep(0.01)
+
+
+def visit(host: Any) -> Any:
+    connection = host.connect()
+    connection.hello()
+    return connection
+
+
+def fetch(connection: Any, *paths: Any, experiment: str = "exp") -> dict[str, Any]:
+    """What came: content of files, targets of links, None for folders; or the reason for nothing."""
+    connection.send("fetch", id=1, experiment=experiment, paths=list(paths))
+    answer = connection.wait("fetched", "refused", id=1)
+    if answer["type"] == "refused":
+        assert not connection.find("entry")
+        return {"refused": answer["reason"]}
+    found: dict[str, Any] = {}
+    for message, body in connection.received:
+        if message["type"] == "entry":
+            path, kind = message["path"], message["kind"]
+            found[path] = {"dir": None, "file": b"", "link": message["target"]}[kind]
+        elif message["type"] == "data":
+            found[path] += body
+    connection.received.clear()
+    return found
+
+
+def removed(connection: Any, experiments: Any, force: bool = False) -> dict[str, Any]:
+    connection.send("remove", id=2, experiments=experiments, force=force)
+    return dict(connection.wait("removed", id=2))
+
+
+def listed(connection: Any) -> dict[str, Any]:
+    connection.send("list", id=3)
+    return {each["experiment"]: each for each in connection.wait("listed", id=3)["experiments"]}
+
+
+def test_files_folders_and_links_are_fetched(host: Any) -> None:
+    connection = host.open()
+    command = (
+        'cd "$TUNE_OUTPUT_DIR"; head -c 3000000 /dev/urandom > big; mkdir -p a/empty; echo x > a/x; '
+        'ln -s /etc/passwd out; ln -s a in; mkfifo pipe; echo 1 > "$TUNE_CHECKPOINT_DIR/c"'
+    )
+    connection.run("t", command)
+    connection.ended("t")
+    got = fetch(visit(host), "trials/t/0/output", "trials/t/checkpoint", "trials/t/nothing")
+    big = (host.attempt("t") / "output" / "big").read_bytes()
+    output = "trials/t/0/output"
+    assert got == {
+        output: None,
+        f"{output}/big": big,
+        f"{output}/a": None,
+        f"{output}/a/empty": None,
+        f"{output}/a/x": b"x\n",
+        f"{output}/out": "/etc/passwd",
+        f"{output}/in": "a",
+        "trials/t/checkpoint": None,
+        "trials/t/checkpoint/c": b"1\n",
+    }
+
+
+def test_fetching_reads_a_log_that_grows_without_end(host: Any) -> None:
+    connection = host.open()
+    connection.run("t", "while :; do echo y; done")
+    got = fetch(connection, "trials/t/0/stdout")
+    assert set(got) == {"trials/t/0/stdout"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../exp2/x",
+        "/etc/passwd",
+        "trials/../../..",
+        "",
+        ".",
+        "trials//t",
+        "a\0b",
+        7,
+        "link/passwd",
+        "code/link/x",
+    ],
+)
+def test_fetching_stays_in_the_experiment(host: Any, path: Any) -> None:
+    connection = host.open()
+    (host.experiment / "link").symlink_to("/etc")
+    (host.experiment / "code" / "link").symlink_to("/")
+    assert set(fetch(connection, "hosts", path)) == {"refused"}
+    assert set(fetch(connection, "hosts", experiment="../exp")) == {"refused"}
+    assert connection.is_served()
+
+
+def test_list_tells_size_trials_and_managers(host: Any) -> None:
+    assert listed(visit(host)) == {}
+    managed, kept, over = host.open(), host.open(experiment="kept"), host.open(experiment="over")
+    managed.run("a", SLEEP)
+    managed.run("b", SLEEP)
+    kept.run("c", SLEEP)
+    over.run("d", "head -c 500000 /dev/urandom > $TUNE_OUTPUT_DIR/big")
+    over.ended("d")
+    pids = [pid_of(host, name) for name in "abc"]
+    kept.send("leave")
+    kept.until(lambda: kept.is_closed)
+    over.close()
+    over.process.wait(30)
+    found = listed(visit(host))
+    told = {name: (each["alive"], each["managed"]) for name, each in found.items()}
+    assert told == {"exp": (2, True), "kept": (1, False), "over": (0, False)}
+    assert 500_000 <= found["over"]["bytes"] < 700_000
+    assert all(is_alive(pid) for pid in pids)
+
+
+def test_removal_ends_trials_and_leaves_nothing(host: Any) -> None:
+    kept = host.open()
+    kept.run("t", SLEEP)
+    kept.run("u", STUBBORN)
+    killed = host.open(experiment="killed")
+    killed.run(
+        "v",
+        'mkdir -p "$TUNE_OUTPUT_DIR/d" && touch "$TUNE_OUTPUT_DIR/d/x" && chmod 500 "$TUNE_OUTPUT_DIR/d"; '
+        + SLEEP,
+    )
+    pids = [pid_of(host, name) for name in ("t", "stubborn", "v")]
+    kept.close()
+    killed.kill()
+    connection = visit(host)
+    answer = removed(connection, None)
+    assert (sorted(answer["experiments"]), answer["skipped"]) == (["exp", "killed"], [])
+    assert [pid for pid in pids if is_alive(pid)] == []
+    assert kept.process.wait(30) == 0
+    assert not host.root.exists()
+    assert connection.is_served()
+
+
+def test_removal_takes_what_was_asked_for(host: Any) -> None:
+    for name in ("one", "two"):
+        connection = host.open(experiment=name)
+        connection.close()
+        connection.process.wait(30)
+    assert removed(visit(host), ["one", "never there"])["experiments"] == ["one"]
+    assert [path.name for path in (host.root / "experiments").iterdir()] == ["two"]
+    assert list(host.root.glob("runtime/*"))
+
+
+def test_what_a_manager_has_hold_of_is_skipped_unless_forced(host: Any) -> None:
+    managed = host.open()
+    managed.run("t", SLEEP)
+    pid = pid_of(host, "t")
+    connection = visit(host)
+    answer = removed(connection, None)
+    assert answer["experiments"] == []
+    assert "a manager is connected" in answer["skipped"][0]["reason"]
+    assert is_alive(pid)
+    assert managed.is_served()
+    assert "on this connection" in removed(managed, None, force=True)["skipped"][0]["reason"]
+    assert removed(connection, None, force=True)["experiments"] == ["exp"]
+    assert not is_alive(pid)
+    assert not host.root.exists()
+
+
+@pytest.mark.parametrize("name", ["../exp", "", ".", "a/b", 3])
+def test_removal_refuses_what_is_no_experiment(host: Any, name: Any) -> None:
+    connection = host.open()
+    answer = removed(visit(host), [name])
+    assert answer["experiments"] == []
+    assert "cannot be the name" in answer["skipped"][0]["reason"]
+    assert connection.is_served()
+
+
+def test_what_others_put_into_the_root_stays(host: Any) -> None:
+    connection = visit(host)
+    assert connection.is_served()
+    (host.root / "mine").write_text("x")
+    removed(connection, None)
+    assert [path.name for path in host.root.iterdir()] == ["mine"]
+
+
+def test_experiment_cannot_be_opened_once_its_runtime_is_gone(host: Any) -> None:
+    first, second = visit(host), visit(host)
+    assert first.is_served()
+    removed(second, None)
+    assert not host.root.exists()
+    assert "connect again" in first.open_only()["reason"]
+
+
+def test_interrupted_removal_is_finished_by_the_next(host: Any) -> None:
+    connection = visit(host)
+    assert connection.is_served()
+    left = host.root / "experiments" / ".removing-exp-1"
+    (left / "trials").mkdir(parents=True)
+    (left / "trials" / "x").write_text("x")
+    assert listed(connection) == {}
+    removed(connection, [])
+    assert not host.root.exists()
