@@ -157,8 +157,34 @@ def test_readme_leads_to_a_result(tmp_path: Path, tune: Tune) -> None:
 def test_plugin_of_the_guide_passes_its_tests(
     tmp_path: Path, environment: dict[str, str], tune: Tune
 ) -> None:
-    folder, site = tmp_path / "halton", tmp_path / "site"
-    write_files(ROOT / "docs" / "plugin-guide.md", folder)
+    write_files(ROOT / "docs" / "plugin-guide.md", tmp_path)
+    install_and_test(tmp_path, tmp_path, environment)
+    assert "Halton" in tune("plugins", "list").stdout
+
+
+def test_platform_of_the_guide_is_short_and_passes_the_kit(
+    tmp_path: Path, environment: dict[str, str], tune: Tune
+) -> None:
+    write_files(ROOT / "docs" / "plugin-guide.md", tmp_path)
+    package = tmp_path / "nice"
+    lines = [line for path in package.glob("tune_nice/*.py") for line in path.read_text().splitlines()]
+    assert len(lines) < 60
+    install_and_test(package, tmp_path, environment)
+    (tmp_path / "config.yml").write_text(
+        "searchSpace: {x: {_type: uniform, _value: [0, 1]}}\n"
+        "trialCommand: nice\n"  # prints the niceness
+        "trialConcurrency: 3\n"
+        "maxTrialNumber: 3\n"
+        "tuner: {name: Random}\n"
+        "trainingService: {platform: nice, slots: 1, niceness: 7}\n"
+    )
+    tune("run", "config.yml", status=1)  # without any result
+    assert [tune("log", "trial", str(number)).stdout for number in range(3)] == ["7\n"] * 3
+
+
+def install_and_test(folder: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    """Install the package in `folder` beside what is there, and run its tests."""
+    site = tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
     run(folder, environment, *pip, "--target", str(site), ".")
     environment["PYTHONPATH"] = os.pathsep.join([str(site), environment.get("PYTHONPATH", "")]).rstrip(
@@ -167,4 +193,3 @@ def test_plugin_of_the_guide_passes_its_tests(
     config = ["-c", os.devnull, "--rootdir", str(folder), "-p", "no:cacheprovider", "--import-mode=importlib"]
     report = run(folder, environment, sys.executable, "-m", "pytest", "-q", *config, "tests")
     assert "passed" in report
-    assert "Halton" in tune("plugins", "list").stdout
