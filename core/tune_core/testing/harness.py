@@ -113,9 +113,16 @@ class ServiceHarness:
         )
 
     async def submit(self, script: str, *, name: str = "t0", **fields: Any) -> AttemptKey:
-        """Submit a Python script as trial `name`."""
-        (self.code / f"{name}.py").write_text(textwrap.dedent(script), encoding="utf-8")
-        return await self.submit_command(f"{shlex.quote(self._python)} {name}.py", name=name, **fields)
+        """Submit a Python script as trial `name`.
+
+        All trials of one manager run the same script: a service may take the code directory for
+        what it was when the first trial was submitted.
+        """
+        path, text = self.code / "trial.py", textwrap.dedent(script)
+        if not path.exists():
+            path.write_text(text, encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == text, "the code directory must not change"
+        return await self.submit_command(f"{shlex.quote(self._python)} trial.py", name=name, **fields)
 
     async def submit_command(self, command: str, *, name: str = "t0", **fields: Any) -> AttemptKey:
         attempt = self.attempt(AttemptKey(name, 0), command, **fields)
