@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import compileall
 import hashlib
 import os
 import selectors
+import shutil
 import subprocess
 import sys
 import time
@@ -13,21 +15,31 @@ from typing import Any, Iterator
 
 import pytest
 
-from tune.host import boot
+from tune.host import boot, stage2, storage
 from tune.host.wire import PIECE, FrameReader, encode
 
 NONCE = "nonce-4711"
+FUTURE = "from __future__ import annotations\n"
 TIMEOUT_S = 30.0
 
 
 class Connection:
-    """The manager's end of a pipe to a host server, which was started as through a login shell."""
+    """The manager's end of a pipe to a host server.
 
-    def __init__(self, root: Path, shell: str = "sh", **opening: str) -> None:
+    It is started as through a login shell when `shell` is given, otherwise in the way that this ends
+    with, which is quicker.
+    """
+
+    def __init__(self, root: Path, shell: str = "", **opening: str) -> None:
         opening = {"python": sys.executable, **opening}
         environment = {name: opening.pop(name) for name in ("HOME", "PATH") if name in opening}
+        command = [shell, "-c", opening.pop("command", boot.COMMAND)]
+        if not shell:
+            text = f"print({NONCE!r}, flush=True)\n{Path(stage2.__file__).read_text()}".replace(FUTURE, "")
+            command = [sys.executable, "-I", "-X", "utf8", "-c", FUTURE + text, str(root)]
+            command.append(boot.runtime_archive()[0])
         self.process = subprocess.Popen(
-            [shell, "-c", opening.pop("command", boot.COMMAND)],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -40,7 +52,8 @@ class Connection:
         self._preamble: boot.Preamble | None = boot.skip_to(NONCE)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self.stdout, selectors.EVENT_READ)
-        self.write(boot.opening(nonce=NONCE, root=str(root), **opening))
+        if shell:
+            self.write(boot.opening(nonce=NONCE, root=str(root), **opening))
 
     @property
     def stdout(self) -> Any:
@@ -192,21 +205,33 @@ NO_CODE = hashlib.sha256(NO_MANIFEST).hexdigest()
 class Host:
     """A machine with a folder for everything of tune."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, runtime: Path) -> None:
         self.root = root
         self.connections: list[Connection] = []
+        self._runtime = runtime
 
     @property
     def experiment(self) -> Path:
         return self.root / "experiments" / "exp"
 
-    def connect(self, shell: str = "sh", **opening: str) -> Connection:
-        self.connections.append(Connection(self.root, shell, **opening))
+    def connect(self, shell: str = "", **opening: str) -> Connection:
+        """A connection, through a login shell when anything is said about that."""
+        self.connections.append(Connection(self.root, shell or ("sh" if opening else ""), **opening))
         return self.connections[-1]
+
+    def visit(self) -> Connection:
+        """A connection to a host that has the runtime."""
+        if not self.root.exists():
+            shutil.copytree(self._runtime, self.root)
+        connection = self.connect()
+        assert connection.hello()["runtime"]
+        return connection
 
     def open(self, pre_command: str = "", **fields: Any) -> Connection:
         """A connection with an experiment, and code that has no files."""
-        connection = self.connect(pre_command=pre_command)
+        if not self.root.exists():
+            shutil.copytree(self._runtime, self.root)
+        connection = self.connect(pre_command=pre_command) if pre_command else self.connect()
         assert connection.open(**fields)["type"] == "opened"
         connection.provide(NO_MANIFEST, NO_CODE)
         return connection
@@ -226,19 +251,27 @@ class Host:
         """End all that runs here."""
         for connection in self.connections:
             connection.close()
-        if (self.root / "experiments").is_dir():
-            last = Connection(self.root)
-            last.hello()
-            last.send("remove", id=1, experiments=None, force=True)
-            assert last.wait("removed")["skipped"] == []
-            self.connections.append(last)
-            last.close()
+        skipped = []
+        for rest_s in storage.remove(str(self.root), None, True, lambda _, **fields: skipped.append(fields)):
+            time.sleep(rest_s)
+        assert skipped[0]["skipped"] == []
         for connection in self.connections:
             connection.process.wait(TIMEOUT_S)
 
 
+@pytest.fixture(scope="session")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root folder with the runtime, as a server leaves it that was used before."""
+    root = tmp_path_factory.mktemp("runtime") / "root"
+    digest, archive = boot.runtime_archive()
+    home = root / "runtime" / digest
+    stage2.install(str(home), archive, digest)
+    assert compileall.compile_dir(home, quiet=1)
+    return root
+
+
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    host = Host(tmp_path / "root")
+def host(tmp_path: Path, runtime: Path) -> Iterator[Host]:
+    host = Host(tmp_path / "root", runtime)
     yield host
     host.end()

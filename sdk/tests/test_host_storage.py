@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
 SLEEP = "echo $$ > pid-$TUNE_TRIAL_ID; exec sleep 600"
-STUBBORN = """sh -c "trap '' TERM; echo \\$\\$ > pid-stubborn; while :; do sleep 1; done" & exec sleep 600"""
+DETACHED = "setsid sh -c 'echo $$ > pid-detached; exec sleep 600' & exec sleep 600"
 
 
 def is_alive(pid: int) -> bool:
@@ -31,12 +31,6 @@ def pid_of(host: Any, name: str) -> int:
             return int(texts[0])
         assert time.monotonic() < deadline, f"{name} does not start"
         time.sleep(0.01)
-
-
-def visit(host: Any) -> Any:
-    connection = host.connect()
-    connection.hello()
-    return connection
 
 
 def fetch(connection: Any, *paths: Any, experiment: str = "exp") -> dict[str, Any]:
@@ -75,7 +69,7 @@ def test_files_folders_and_links_are_fetched(host: Any) -> None:
     )
     connection.run("t", command)
     connection.ended("t")
-    got = fetch(visit(host), "trials/t/0/output", "trials/t/checkpoint", "trials/t/nothing")
+    got = fetch(host.visit(), "trials/t/0/output", "trials/t/checkpoint", "trials/t/nothing")
     big = (host.attempt("t") / "output" / "big").read_bytes()
     output = "trials/t/0/output"
     assert got == {
@@ -123,7 +117,7 @@ def test_fetching_stays_in_the_experiment(host: Any, path: Any) -> None:
 
 
 def test_list_tells_size_trials_and_managers(host: Any) -> None:
-    assert listed(visit(host)) == {}
+    assert listed(host.visit()) == {}
     managed, kept, over = host.open(), host.open(experiment="kept"), host.open(experiment="over")
     managed.run("a", SLEEP)
     managed.run("b", SLEEP)
@@ -135,7 +129,7 @@ def test_list_tells_size_trials_and_managers(host: Any) -> None:
     kept.until(lambda: kept.is_closed)
     over.close()
     over.process.wait(30)
-    found = listed(visit(host))
+    found = listed(host.visit())
     told = {name: (each["alive"], each["managed"]) for name, each in found.items()}
     assert told == {"exp": (2, True), "kept": (1, False), "over": (0, False)}
     assert 500_000 <= found["over"]["bytes"] < 700_000
@@ -145,17 +139,17 @@ def test_list_tells_size_trials_and_managers(host: Any) -> None:
 def test_removal_ends_trials_and_leaves_nothing(host: Any) -> None:
     kept = host.open()
     kept.run("t", SLEEP)
-    kept.run("u", STUBBORN)
+    kept.run("u", DETACHED)
     killed = host.open(experiment="killed")
     killed.run(
         "v",
         'mkdir -p "$TUNE_OUTPUT_DIR/d" && touch "$TUNE_OUTPUT_DIR/d/x" && chmod 500 "$TUNE_OUTPUT_DIR/d"; '
         + SLEEP,
     )
-    pids = [pid_of(host, name) for name in ("t", "stubborn", "v")]
+    pids = [pid_of(host, name) for name in ("t", "detached", "v")]
     kept.close()
     killed.kill()
-    connection = visit(host)
+    connection = host.visit()
     answer = removed(connection, None)
     assert (sorted(answer["experiments"]), answer["skipped"]) == (["exp", "killed"], [])
     assert [pid for pid in pids if is_alive(pid)] == []
@@ -169,7 +163,7 @@ def test_removal_takes_what_was_asked_for(host: Any) -> None:
         connection = host.open(experiment=name)
         connection.close()
         connection.process.wait(30)
-    assert removed(visit(host), ["one", "never there"])["experiments"] == ["one"]
+    assert removed(host.visit(), ["one", "never there"])["experiments"] == ["one"]
     assert [path.name for path in (host.root / "experiments").iterdir()] == ["two"]
     assert list(host.root.glob("runtime/*"))
 
@@ -178,7 +172,7 @@ def test_what_a_manager_has_hold_of_is_skipped_unless_forced(host: Any) -> None:
     managed = host.open()
     managed.run("t", SLEEP)
     pid = pid_of(host, "t")
-    connection = visit(host)
+    connection = host.visit()
     answer = removed(connection, None)
     assert answer["experiments"] == []
     assert "a manager is connected" in answer["skipped"][0]["reason"]
@@ -193,14 +187,14 @@ def test_what_a_manager_has_hold_of_is_skipped_unless_forced(host: Any) -> None:
 @pytest.mark.parametrize("name", ["../exp", "", ".", "a/b", 3])
 def test_removal_refuses_what_is_no_experiment(host: Any, name: Any) -> None:
     connection = host.open()
-    answer = removed(visit(host), [name])
+    answer = removed(host.visit(), [name])
     assert answer["experiments"] == []
     assert "cannot be the name" in answer["skipped"][0]["reason"]
     assert connection.is_served()
 
 
 def test_what_others_put_into_the_root_stays(host: Any) -> None:
-    connection = visit(host)
+    connection = host.visit()
     assert connection.is_served()
     (host.root / "mine").write_text("x")
     removed(connection, None)
@@ -208,7 +202,7 @@ def test_what_others_put_into_the_root_stays(host: Any) -> None:
 
 
 def test_experiment_cannot_be_opened_once_its_runtime_is_gone(host: Any) -> None:
-    first, second = visit(host), visit(host)
+    first, second = host.visit(), host.visit()
     assert first.is_served()
     removed(second, None)
     assert not host.root.exists()
@@ -216,7 +210,7 @@ def test_experiment_cannot_be_opened_once_its_runtime_is_gone(host: Any) -> None
 
 
 def test_interrupted_removal_is_finished_by_the_next(host: Any) -> None:
-    connection = visit(host)
+    connection = host.visit()
     assert connection.is_served()
     left = host.root / "experiments" / ".removing-exp-1"
     (left / "trials").mkdir(parents=True)

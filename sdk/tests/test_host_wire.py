@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tune.host.wire import MAX_BODY, MAX_LINE, FrameReader, WireError, encode
@@ -21,6 +21,7 @@ FRAMES = st.lists(
 )
 
 
+@settings(max_examples=50)
 @given(FRAMES, st.lists(st.integers(1, 60), min_size=1, max_size=10))
 def test_frames_survive_any_cutting(frames: list[tuple[dict[str, Any], bytes]], cuts: list[int]) -> None:
     sent = [({**message, "type": "x"}, body) for message, body in frames]
