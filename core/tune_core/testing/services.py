@@ -167,7 +167,7 @@ class TrainingServiceContract:
                 "TUNE_TRIAL_ID": "t0",
                 "TUNE_TRIAL_ATTEMPT": "0",
             }
-            assert told["beside"] == ["data", "t0.py"]
+            assert told["beside"] == ["data", "trial.py"]
             assert told["writable"] == [True, True]
 
         self._run(tmp_path, check)
