@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tune_core.services.base import TrainingService
+from tune_core.services.base import Leftover, TrainingService
 from tune_core.testing.harness import ServiceHarness, kill_manager
 from tune_core.trial import AttemptKey, Message
 
@@ -544,13 +544,38 @@ print("third")
             key = await harness.submit("import tune; tune.report_final_result(1)")
             await harness.end(key)
             await harness.service.close()
-            visitor = self.make_service()
-            shown = [each for each in await visitor.survey() if each.experiment == harness.experiment_id]
+            shown = await self._shown(harness.experiment_id)
             assert all(each.running == 0 and not each.managed and not each.problem for each in shown)
             assert not await self.make_service().clean([harness.experiment_id])
-            assert harness.experiment_id not in {each.experiment for each in await visitor.survey()}
+            assert await self._shown(harness.experiment_id) == []
             assert not list(self.traces(harness.experiment_id))
             assert not await self.make_service().clean([harness.experiment_id])  # a repeat does no harm
+
+        self._run(tmp_path, check, close=False)
+
+    def test_cleaning_ends_what_still_runs(self, tmp_path: Path) -> None:
+        """On platforms that keep something elsewhere; on others a trial is ended by its manager alone."""
+
+        async def check(harness: ServiceHarness) -> None:
+            key = await harness.submit(FAMILY)
+            family = await harness.first_report(key)
+            name = harness.experiment_id
+            shown = await self._shown(name)
+            if not shown:
+                await harness.service.cancel(key)
+                await harness.end(key)
+                await harness.service.close()
+                return
+            assert (sum(each.running for each in shown), all(each.managed for each in shown)) == (1, True)
+            refused = await self.make_service().clean([name])
+            assert [each.experiment for each in refused if each.problem] == [name] * len(shown)
+            assert self._alive(family) == family["pids"]
+            await harness.service.close()
+            while any(each.managed for each in await self._shown(name)):
+                continue  # until the platform has noticed that nobody manages it
+            assert not await self.make_service().clean([name])
+            assert self._alive(family) == []
+            assert await self._shown(name) == []
 
         self._run(tmp_path, check, close=False)
 
@@ -620,6 +645,10 @@ print("third")
             when,
             holds_gates=holds_gates,
         )
+
+    async def _shown(self, name: str) -> list[Leftover]:
+        """What the platform has of one experiment, as a person would be shown it."""
+        return [each for each in await self.make_service().survey() if each.experiment == name]
 
     @staticmethod
     def _name() -> str:
