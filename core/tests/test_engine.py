@@ -799,6 +799,19 @@ def test_failed_cancel_is_tried_again(lab: Lab, monkeypatch: pytest.MonkeyPatch)
     assert lab.trials()[0].state is TrialState.EARLY_STOPPED
 
 
+def test_failure_names_the_platform_not_its_class(lab: Lab) -> None:
+    class Broken(FunctionService):
+        async def submit(self, attempt: Attempt) -> None:
+            raise KeyError("queue")
+
+    parts = lab.parts(square, limits=Limits(1, 1), platform="slurm")
+    parts.service = Broken(square)
+    create_record(lab.directory, parts, None)
+    assert asyncio.run(manage(lab.directory, parts)) == "ERROR"
+    assert lab.state("reason") == "the slurm platform failed: KeyError: 'queue'"
+    assert lab.trials()[0].reason == "the slurm platform failed: KeyError: 'queue'"
+
+
 def test_trials_without_results_pull_the_brake(lab: Lab) -> None:
     class Silent(FunctionService):
         def _run(self, attempt: Attempt, trial: FunctionTrial) -> None:
