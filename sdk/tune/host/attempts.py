@@ -157,6 +157,8 @@ class Attempts(Listener):
         environment = {**os.environ, **message["environment"]}
         launch = self._launch(key, message["command"], "", environment, mark)
         self._watch(_Attempt(key, launch), Identity.from_json(values), int(message["after"]))
+        if _read_word(launch.path(_LEASE)) is not None:  # what had begun to end it may have been stopped
+            self._runtime.kill(key, self._terms.grace_s)
 
     def keep(self, keys: Iterable[Key]) -> None:
         """End what runs here under another key: it is nobody's."""

@@ -239,15 +239,16 @@ class _Assembly:
             self._end_file()
 
     def finish(self) -> Job:
-        """Make the links, set the modes, and give the folder its name."""
+        """Make the links, set the modes, see all of it onto the disk, and give the folder its name."""
         modes = {entry.path: entry.mode for entry in self._entries if entry.kind == "dir"}
         for entry in self._entries:
             if entry.kind == "link" and not os.path.islink(self._at(entry.path)):
                 os.symlink(entry.target, self._at(entry.path))
-        yield 0.0
+            elif entry.kind == "file":
+                _sync(self._at(entry.path), entry.mode)
+                yield 0.0
         for folder in sorted(self._folders(), reverse=True):  # what lies in a folder before it
-            _sync(self._at(folder))
-            os.chmod(self._at(folder), modes.get(folder, _FOLDER_MODE))
+            _sync(self._at(folder), modes.get(folder, _FOLDER_MODE))
             yield 0.0
         _sync(os.path.join(self._partial, "manifest.json"))
         _sync(self._tree)
@@ -279,8 +280,6 @@ class _Assembly:
                 self._open_file(index)
                 self._end_file()
             elif (yield from _has_content(self._at(entry.path), entry)):
-                os.chmod(self._at(entry.path), entry.mode)  # the last transfer may not have come to this
-                _sync(self._at(entry.path))
                 self.missing.discard(index)
             yield 0.0
 
@@ -341,8 +340,6 @@ class _Assembly:
         entry = self._entries[self._file_index]
         if self._hash.hexdigest() != entry.sha256:
             raise RefusedError(f"{entry.path} is not what it was when it was looked at")
-        os.fchmod(self._file, entry.mode)
-        os.fsync(self._file)
         self._close_file()
         self.missing.discard(self._file_index)
         self._file_index = -1
@@ -416,10 +413,12 @@ def _open_regular(path: str, size: int) -> int | None:
     return None
 
 
-def _sync(path: str) -> None:
-    """Wait until a file or folder is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _sync(path: str, mode: int | None = None) -> None:
+    """Set the mode of a file or folder, and wait until it is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
+        if mode is not None:
+            os.fchmod(descriptor, mode)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

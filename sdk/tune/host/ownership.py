@@ -22,13 +22,15 @@ from typing import Any, Iterator
 from tune.host import processes
 from tune.host.jobs import Job
 from tune.host.layout import Key, RefusedError, make_folder, private
-from tune.host.processes import Identity
+from tune.host.processes import Identity, Process
 
 __all__ = ["HostFolder", "Noted", "Owner", "Ownership"]
 
 _LET_GO_S = 2.0  # for an earlier server, after SIGTERM
 _DIE_S = 8.0  # and after SIGKILL
 _LOOK_S = 0.02
+# Some network disks have no locks. There, what is written down must do.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 _NOTE_BYTES = 512  # of each file here, so that it is written over and never grows
 
 
@@ -158,19 +160,35 @@ class Ownership:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            is_mine = error.errno in _NO_LOCKS and not self._is_alive(self.last())
+        else:
+            is_mine = _is_at(descriptor, self._path)  # and has not been removed meanwhile
+        if is_mine:
+            self._descriptor = descriptor
+        else:
             os.close(descriptor)
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                return False
-            raise
-        self._descriptor = descriptor
-        return True
+        return is_mine
+
+    def _is_alive(self, owner: Owner | None) -> bool:
+        return owner is not None and self._look(owner) is not None
 
     def _signal(self, owner: Owner, number: int) -> bool:
-        process = processes.look(owner.pid) if owner.boot == self._boot else None
-        if process is None or process.start != owner.start:
+        process = self._look(owner)
+        if process is None:
             return False
         processes.send_signal(process, number)
         return True
+
+    def _look(self, owner: Owner) -> Process | None:
+        process = processes.look(owner.pid) if owner.boot == self._boot else None
+        return None if process is None or process.start != owner.start else process
+
+
+def _is_at(descriptor: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except OSError:
+        return False
 
 
 def _names(folder: str) -> Iterator[str]:

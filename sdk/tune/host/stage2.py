@@ -106,10 +106,10 @@ def main() -> None:
             "protocol": PROTOCOL,
         }
     )
-    archive = b"" if whole else take(int(take(20)))
     umask = os.umask(0o077)
     try:
         if not whole:
+            archive = take(int(take(20)))
             os.makedirs(root, mode=0o700, exist_ok=True)
             install(home, archive, digest)
         sys.path.insert(0, home)
