@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ssh_campaign import campaign
 from ssh_hosts import laboratory
 
-__all__ = ["environment", "laboratory", "tune"]
+__all__ = ["campaign", "environment", "laboratory", "tune"]
 
 
 @pytest.fixture

@@ -221,7 +221,7 @@ class Host:
         hidden: Programs that this host shall not have, by their paths.
         folders: Folders of this machine to show there: {"/opt/python3.8": Path(...)}.
         tmpfs: Small disks: {"/small": "size=1m"}; they belong to its user.
-        clock: How much its clock is off, like "+2h" (as libfaketime takes it: wall clock only).
+        clock: How much its clocks are off, like "+2h" (as libfaketime takes it), for what logs in.
         home: A folder to use as its home, for several hosts that share one; its own when None.
     """
 
@@ -470,7 +470,7 @@ class Host:
             library = next(Path("/usr/lib").glob("**/faketime/libfaketime.so.1"), None)
             if library is None:
                 pytest.skip("a host whose clock is off needs libfaketime: apt-get install libfaketime")
-            preload = f"LD_PRELOAD={library} FAKETIME={self._clock} FAKETIME_DONT_FAKE_MONOTONIC=1"
+            preload = f"LD_PRELOAD={library} FAKETIME={self._clock}"
             options["SetEnv"] = preload
         options.update(self._options)
         text = "".join(f"{key} {value}\n" for key, value in options.items())
