@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 from dataclasses import dataclass
@@ -74,7 +75,8 @@ def reach(machine: MachineConfig) -> Opened:
 
 def _open(machine: MachineConfig, pipe: _SshPipe) -> Opened:
     nonce = f"tune-{secrets.token_hex(16)}"
-    pipe.sendall(boot.opening(nonce=nonce, root=machine.directory, **_python(machine)))
+    with contextlib.suppress(OSError):  # it has ended, and said why
+        pipe.sendall(boot.opening(nonce=nonce, root=machine.directory, **_python(machine)))
     preamble = boot.skip_to(nonce)
     data: bytes | None = None
     while data is None:
