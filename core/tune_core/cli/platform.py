@@ -24,16 +24,19 @@ def platform() -> None:
     """See and remove what experiments left on the machines they ran on."""
 
 
-_which = click.argument(
-    "config_or_experiment", metavar="CONFIG|EXPERIMENT", shell_complete=complete_experiment
-)
-
-
 @platform.command()
-@_which
+@click.argument(
+    "config_or_experiment",
+    metavar="[CONFIG|EXPERIMENT]",
+    required=False,
+    shell_complete=complete_experiment,
+)
 @as_json
-def show(config_or_experiment: str, as_json: bool) -> None:
-    """Show what is on a platform, of all experiments: that of a configuration file, or of an experiment."""
+def show(config_or_experiment: str | None, as_json: bool) -> None:
+    """Show what is on a platform, of all experiments.
+
+    It is the platform of a configuration file or of an experiment; of the newest one if left out.
+    """
     section, _ = _section(config_or_experiment)
     rows = _survey(section)
     if as_json:
@@ -43,7 +46,7 @@ def show(config_or_experiment: str, as_json: bool) -> None:
 
 
 @platform.command()
-@_which
+@click.argument("config_or_experiment", metavar="CONFIG|EXPERIMENT", shell_complete=complete_experiment)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option("--force", is_flag=True, help="Also experiments that a manager runs at this moment.")
 def clean(config_or_experiment: str, yes: bool, force: bool) -> None:
@@ -73,13 +76,13 @@ def clean(config_or_experiment: str, yes: bool, force: bool) -> None:
     print(f"removed {_words(doomed)}")
 
 
-def _section(name: str) -> tuple[ServiceConfig, str]:
+def _section(name: str | None) -> tuple[ServiceConfig, str]:
     """The platform that a file or an experiment names; and the experiment's id."""
     from tune_core.config import load_config
     from tune_core.experiment.platform import stored_config
     from tune_core.store.directory import find_experiment
 
-    if Path(name).is_file():
+    if name is not None and Path(name).is_file():
         return load_config(Path(name)).training_service, ""
     directory = find_experiment(name)
     config = stored_config(directory)
