@@ -288,6 +288,13 @@ def test_remarks_name_what_may_be_meant_otherwise(tmp_path: Path) -> None:
     assert len(load(tmp_path, text).remarks) == 3
 
 
+def test_remark_on_a_step_beyond_its_range(tmp_path: Path) -> None:
+    text = GOOD.replace("{_type: uniform, _value: [0, 1]}", "{_type: quniform, _value: [0, 1, 5]}")
+    said = "searchSpace.y: q 5 is greater than the range from 0 to 1; as a step it leaves 1 value"
+    assert said in load(tmp_path, text).remarks
+    assert load(tmp_path, text.replace("[0, 1, 5]", "[0, 5, 5]")).remarks == load(tmp_path, GOOD).remarks
+
+
 @pytest.mark.parametrize(
     ("command", "remark"),
     [

@@ -61,6 +61,8 @@ def at(space: SearchSpace, u: float) -> Any:
         ("quniform", [2, 10, 5], 1, 10),
         ("quniform", [5, 15, 10], 0, 5),  # the tie 0.5 goes to the even multiple 0, clipped to 5
         ("quniform", [5, 15, 10], 0.5, 10),
+        ("quniform", [2, 3, 5], 0.49, 2),  # 2.49 is nearer to 0 than to 5
+        ("quniform", [2, 3, 5], 0.51, 3),
         ("qloguniform", [1, 16, 4], 0, 1),
         ("qloguniform", [1, 16, 4], 0.25 - 1e-9, 1),  # 16**0.25 = 2 is where 1 ends (0 clipped) and 4 begins
         ("qloguniform", [1, 16, 4], 0.25 + 1e-9, 4),
@@ -204,7 +206,6 @@ def bounded(draw: st.DrawFn) -> dict[str, Any]:
     q = [
         draw(st.sampled_from([1, 0.1, 0.5, 3, 7.3]) | st.floats(1e-3, 1)) for _ in range(kind.startswith("q"))
     ]
-    q = [min(step, high - low) for step in q]
     return {"_type": kind, "_value": [low, high, *q]}
 
 

@@ -33,6 +33,9 @@ NESTED = {
     [
         ("quniform", [2, 10, 5], [2, 5, 10]),
         ("quniform", [0, 10, 2.5], [0.0, 2.5, 5.0, 7.5, 10.0]),
+        ("quniform", [0, 10, 11], [0, 10]),  # beyond the range, as NNI: round(u / 11) * 11, clipped
+        ("quniform", [0.5, 1, 5], [0.5]),
+        ("qloguniform", [2, 3, 5], [2, 3]),
         ("quniform", [0.5, 3, 1], [0.5, 1.0, 2.0, 3.0]),
         ("quniform", [5, 15, 10], [5, 10, 15]),
         ("quniform", [-4, 4, 4], [-4, 0, 4]),

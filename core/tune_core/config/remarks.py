@@ -11,6 +11,8 @@ from pathlib import Path
 from tune_core.config.algorithm import Choice
 from tune_core.config.model import ExperimentConfig
 from tune_core.config.values import references
+from tune_core.errors import SearchSpaceError
+from tune_core.space import Numeric, SearchSpace
 
 __all__ = ["remarks_on"]
 
@@ -23,6 +25,7 @@ def remarks_on(config: ExperimentConfig, choices: Mapping[str, Choice]) -> list[
     return [
         *([config.picked] if config.picked else []),
         *_about_modes(choices),
+        *_about_steps(config),
         *_about_command(config),
         *_about_environment(config),
         *_about_limits(config),
@@ -34,6 +37,21 @@ def _about_modes(choices: Mapping[str, Choice]) -> list[str]:
         f"{key}.classArgs.optimize_mode is not set: {choice.name} {choice.optimize_mode}s"
         for key, choice in choices.items()
         if key != "assessor" and not choice.mode_given
+    ]
+
+
+def _about_steps(config: ExperimentConfig) -> list[str]:
+    """Steps that leave out what is between low and high. NNI takes them, and a grid may count with q."""
+    try:
+        space = SearchSpace.parse(config.search_space or {}, allow_empty=True)
+    except SearchSpaceError:
+        return []  # reported already
+    numeric = [(leaf.path, leaf.domain) for leaf in space.leaves if isinstance(leaf.domain, Numeric)]
+    return [
+        f"searchSpace.{path}: q {one.q:.15g} is greater than the range from {one.a:.15g} to {one.b:.15g}; "
+        f"as a step it leaves {one.size} value{'s' if one.size > 1 else ''}"
+        for path, one in numeric
+        if one.q is not None and not one.is_normal and one.q > one.b - one.a
     ]
 
 

@@ -246,8 +246,6 @@ def _check_range(kind: str, low: float, high: float, q: float | None) -> None:
         raise _Problem(f"low {low} must be greater than 0 for {kind}")
     if not math.isfinite(high - low):
         raise _Problem(f"the range from {low} to {high} is too wide for floating point")
-    if q is not None and q > high - low:
-        raise _Problem(f"q {q} must not be greater than the range from {low} to {high}")
     if q is not None and max(abs(low), abs(high)) / q > LARGEST_INTEGER:
         raise _Problem(f"q {q} is too small beside {low} and {high} for floating point")
 

@@ -143,6 +143,7 @@ def test_grid_of_a_nested_space_has_each_branch_at_each_fineness() -> None:
     [
         ("quniform", [0, 10, 5], [0, 2.5, 5, 7.5, 10]),
         ("quniform", [2, 10, 2], [2, 10]),
+        ("quniform", [0.1, 0.5, 5], [0.1, 0.2, 0.3, 0.4, 0.5]),  # more values than the range is wide
         ("qloguniform", [1, 10_000, 5], [1, 10, 100, 1000, 10_000]),
         ("randint", [0, 3], [0, 1, 2]),
     ],
