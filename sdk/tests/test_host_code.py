@@ -162,13 +162,13 @@ def test_interrupted_transfer_goes_on_where_it_stopped(host: Any) -> None:
 def test_file_that_changed_meanwhile_is_refused(host: Any) -> None:
     code = Code().file("a", b"1234").file("b", b"5678")
     connection = host.open()
-    for content in (b"1235", b"12", b"12345"):
+    for index, content in ((0, b"1235"), (0, b"12"), (0, b"12345"), (7, b"1234")):
         connection.announce(code.manifest, code.digest)
         assert connection.wait("code", digest=code.digest)["missing"] == [0, 1]
-        connection.send_file(code.digest, 0, content)
+        connection.send_file(code.digest, index, content)
         failed = connection.wait("code_failed", digest=code.digest)
         assert failed["fault"] == "code"
-        assert failed["reason"].startswith("a ")
+        assert failed["reason"].startswith("file 7 was not asked for" if index else "a ")
         connection.send_file(code.digest, 1, b"5678")  # was on its way
     assert code.send(connection) == [0, 1]
 

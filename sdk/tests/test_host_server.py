@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,7 +13,12 @@ from typing import Any
 
 import pytest
 
-from tune.host.wire import encode
+from tune.host.attempts import Attempts, Terms
+from tune.host.jobs import Jobs
+from tune.host.layout import ExperimentFolder
+from tune.host.outbox import Outbox
+from tune.host.ownership import HostFolder
+from tune.host.wire import FrameReader, encode
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
@@ -245,17 +251,21 @@ def test_followed_output_comes_while_the_trial_runs(host: Any) -> None:
 @pytest.mark.parametrize("followed", [False, True])
 def test_compacted_output_arrives_as_it_is_kept(host: Any, followed: bool) -> None:
     connection = host.open(output_limit=100_000)
-    connection.start("t", "seq 1 100000; echo the end")
+    connection.run("t", "seq 1 100000; until [ -e go-on ]; do sleep 0.01; done; seq 1 20000; echo the end")
     if followed:
         connection.send("follow", key=["t", 0], stdout=0, stderr=0)
-    connection.send("go", key=["t", 0])
-    connection.ended("t")
+        connection.until(lambda: len(printed(connection, "t", "stdout")) > 90_000)
+    wait_for(lambda: host.text("t", "stdout").endswith("100000\n"))
+    (tree,) = host.experiment.glob("code/*/tree")
+    (tree / "go-on").touch()
+    connection.until(lambda: connection.find("ended"))
     text = printed(connection, "t", "stdout")
     assert text == (host.attempt("t") / "stdout").read_bytes()
     assert text.startswith(b"1\n2\n3\n")
-    assert text.endswith(b"100000\nthe end\n")
+    assert text.endswith(b"20000\nthe end\n")
     assert b"bytes of output were dropped here" in text
     assert len(text) < 100_000
+    assert bool(connection.find("output", whole=True)) == followed
 
 
 def test_output_that_the_trial_took_away_does_no_harm(host: Any) -> None:
@@ -375,8 +385,7 @@ def test_end_of_the_pipe_closes_gates_and_keeps_what_runs(host: Any) -> None:
 
 
 def test_server_without_trials_ends_with_its_pipe(host: Any) -> None:
-    for connection in (host.connect(), host.open()):
-        connection.hello() if not host.experiment.exists() else None
+    for connection in (host.visit(), host.open()):
         connection.close()
         assert connection.process.wait(30) == 0
 
@@ -423,6 +432,29 @@ def test_lease_ends_trials_whose_manager_never_comes_back(host: Any, how: str) -
     assert second.ended("done")["exit_status"] == 0
 
 
+def test_trials_that_the_next_manager_does_not_adopt_have_a_lease_too(host: Any) -> None:
+    first = host.open()
+    first.run("t", SLEEP)
+    pid = pid_of(host, "pid-t")
+    first.kill()
+    second = host.open(lease_s=0.7)
+    second.close()
+    wait_for(lambda: not is_alive(pid))
+    assert second.process.wait(30) == 0
+
+
+def test_trial_that_was_about_to_be_ended_by_its_lease_is_ended_by_the_next_server(host: Any) -> None:
+    first = host.open(lease_s=0.3, grace_s=600)
+    identity = first.run("t", "trap : TERM; echo $$ > pid-t; while :; do sleep 0.05; done")
+    pid = pid_of(host, "pid-t")
+    first.close()
+    wait_for((host.attempt("t") / "lease").exists)
+    second = host.open(grace_s=0.1)
+    adopt(second, "t", identity)
+    assert second.ended("t")["lost"]
+    assert not is_alive(pid)
+
+
 def test_lease_counts_from_the_last_word(host: Any) -> None:
     connection = host.open(lease_s=0.8)
     connection.run("t", SLEEP)
@@ -460,34 +492,74 @@ def memory_kib(pid: int) -> int:
 
 
 def test_manager_that_does_not_read_costs_no_memory_and_holds_nothing_up(host: Any) -> None:
-    connection = host.open(lease_s=1)
+    count = 8
+    connection = host.open(lease_s=1.2, output_limit=8 << 20)
     server = connection.process.pid
-    value = json.dumps({"default": 1, "x": "x" * 2000})
-    flood = f"""yes '{{"type":"intermediate","value":{value}}}' | head -c 3000000 >> "$TUNE_CHANNEL_FILE"; """
-    big = flood + "head -c 4000000 /dev/zero; touch end-$TUNE_TRIAL_ID"
-    for number in range(8):
-        connection.start(f"t{number}", big)
-        connection.send("follow", key=[f"t{number}", 0], stdout=0, stderr=0)
-        connection.send("go", key=[f"t{number}", 0])
     connection.run("t", SLEEP)
     pid = pid_of(host, "pid-t")
+    for number in range(count):
+        connection.start(f"t{number}", "head -c 4000000 /dev/zero; touch end-$TUNE_TRIAL_ID")
     before = memory_kib(server)
+    for number in range(count):
+        connection.send("go", key=[f"t{number}", 0])
     (tree,) = host.experiment.glob("code/*/tree")
-    peak = 0
-    last = 0.0
+    peak = before
 
-    def progress() -> bool:  # without reading, but not silent
-        nonlocal peak, last
-        if time.monotonic() - last > 0.2:
-            connection.write(encode({"type": "ping"}))
-            last = time.monotonic()
+    def all_ended() -> bool:  # without anything being read; now and then a word is said
+        nonlocal peak
         peak = max(peak, memory_kib(server))
-        return len(list(tree.glob("end-*"))) == 8
+        connection.write(encode({"type": "ping"}))
+        time.sleep(0.02)
+        return len(list(tree.glob("end-*"))) == count
 
-    wait_for(progress)
-    assert peak - before < 30_000  # of 56 MB that wait
-    assert connection.process.wait(30) == 0  # nothing is heard any more: the lease ends the other trial
+    wait_for(all_ended)
+    assert is_alive(pid)
+    while connection.process.poll() is None:  # nothing is said any more: the lease ends the other trial
+        with contextlib.suppress(FileNotFoundError, StopIteration):
+            peak = max(peak, memory_kib(server))
+        time.sleep(0.02)
     assert not is_alive(pid)
+    assert peak - before < 12_000  # of 32 MB that wait
+
+
+def test_messages_of_many_trials_stay_in_their_files_until_there_is_room(tmp_path: Path) -> None:
+    folder = ExperimentFolder(str(tmp_path), "exp")
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    os.set_blocking(reader, False)
+    outbox, jobs = Outbox(writer), Jobs()
+    attempts = Attempts(
+        folder, HostFolder(folder.host("here")), Terms("remote", 60, 1, 1 << 20), "", outbox, jobs
+    )
+    record = json.dumps({"type": "intermediate", "value": {"default": 1, "x": "x" * 200}}) + "\n"
+    gone = {"pid": 1, "start": "1", "boot": "before", "mark": "m"}
+    for number in range(100):
+        directory = Path(folder.attempt((f"t{number}", 0)))
+        directory.mkdir(parents=True)
+        (directory / "messages.jsonl").write_text(record * 200)
+        key = [f"t{number}", 0]
+        fields = {"identity": {**gone, "mark": f"m{number}"}, "after": -1, "command": "", "environment": {}}
+        attempts.adopt({"key": key, **fields})
+    for _ in range(50):
+        attempts.poll()
+    assert not outbox.has_room
+    assert len(outbox) < (1 << 20) + 100_000  # of five megabytes
+    frames = FrameReader()
+    count, ends = 0, 0
+    while ends < 100:
+        outbox.write()
+        attempts.poll()
+        jobs.step()
+        with contextlib.suppress(BlockingIOError):
+            for message, _ in frames.feed(os.read(reader, 1 << 20)):
+                ends += message["type"] == "ended"
+                if message["type"] == "records":
+                    count += len(message["records"])
+                    attempts.more((message["key"][0], 0))
+    assert count == 100 * 200
+    attempts.close()
+    os.close(reader)
+    os.close(writer)
 
 
 @pytest.mark.parametrize(
