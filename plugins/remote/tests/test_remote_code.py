@@ -8,23 +8,18 @@ import os
 import socket
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tune_remote.code import PIECE, CodeChangedError, CodeTree, scan
+from tune_remote.code import PIECE, CodeChangedError, CodeTree, Entry, scan
 
 from tune.host.code_tree import read_manifest
 from tune_core import TrainingServiceError
 
 NOWHERE = Path("/nowhere/experiment")
 OLD = 1_000_000_000
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TUNE_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
 
 
 @pytest.fixture
@@ -154,14 +149,16 @@ def test_git_and_caches_are_left_out(code: Path) -> None:
     assert paths(look(code)) == [".github", ".github/x", "a", "a/pycache"]
 
 
-def test_experiments_inside_are_left_out(code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TUNE_HOME", str(code / "runs"))
-    put(code, a="", runs__e1__other="", out__e2__log="", **{"e3__experiment.sqlite": "", "e3__trials": ""})
-    assert paths(look(code, experiment=code / "out" / "e2")) == ["a"]
-    # Experiments beside the code, `experimentWorkingDirectory: .`, do not leave out the code.
-    put(code, **{"e4__experiment.sqlite": ""})
-    assert "a" in paths(look(code, experiment=code / "e4"))
-    assert "e4" not in paths(look(code, experiment=code / "e4"))
+def test_experiments_inside_are_left_out(code: Path, tmp_path: Path) -> None:
+    put(code, a="", home__e1__log="", **{"e2__experiment.sqlite": "", "e2__trials": ""})
+    put(tmp_path, **{"elsewhere__e3__experiment.sqlite": ""})
+    (code / "home" / "e3").symlink_to(tmp_path / "elsewhere" / "e3")
+    assert paths(look(code, experiment=code / "home" / "e1")) == ["a", "home"]
+
+
+def test_directory_with_a_record_of_its_own_is_code_all_the_same(code: Path) -> None:
+    put(code, a="", **{"experiment.sqlite": ""})
+    assert paths(look(code)) == ["a", "experiment.sqlite"]
 
 
 def test_links_stay_links(code: Path, tmp_path: Path) -> None:
@@ -216,6 +213,11 @@ def test_any_file_name_is_sent(code: Path) -> None:
     assert [read(tree, os.fsdecode(name)) for name in names] == names
 
 
+def test_any_file_name_can_be_told(code: Path) -> None:
+    os.mkfifo(os.fsencode(code) + b"/\xff\n\x1b")
+    assert look(code).remarks == ["neither files, folders nor links, and not sent: \\udcff\\n\\x1b"]
+
+
 def test_too_much_is_refused_with_what_is_largest(code: Path) -> None:
     for number in range(12):
         path = code / "data" / "raw" / f"part{number}"
@@ -239,32 +241,19 @@ def test_too_much_is_refused_with_what_is_largest(code: Path) -> None:
 
 
 def test_only_what_changed_is_read_again(code: Path) -> None:
-    put(code, same="old", other="old", young="old")
-    old = [code / "same", code / "other"]
-    for path in old:
-        os.utime(path, (OLD, OLD))
+    put(code, same="old", other="old")
     first = look(code)
-    # ctime cannot be set, and what was changed a moment ago is not trusted; so say that it was seen.
-    settled = CodeTree(first.root, [each_seen(code, each) for each in first.entries], [])
-    poisoned = CodeTree(first.root, [replace_hash(each) for each in settled.entries], [])
-    (code / "other").write_text("new")
-    again = {each.path: each.sha256 for each in look(code, earlier=poisoned).entries}
-    assert again["same"] == "not read again"
-    assert again["young"] == "not read again"
-    assert again["other"] == sha256(b"new")
+    earlier = CodeTree(first.root, [as_read_long_ago(code, each) for each in first.entries], [])
+    put(code, other="new")
+    again = {each.path: each.sha256 for each in look(code, earlier=earlier).entries}
+    assert again == {"same": "not read again", "other": sha256(b"new")}
 
 
-def each_seen(root: Path, each: Any) -> Any:
-    from dataclasses import replace
-
-    info = (root / each.path).stat()
-    return replace(each, seen=(each.path, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns))
-
-
-def replace_hash(each: Any) -> Any:
-    from dataclasses import replace
-
-    return replace(each, sha256="not read again")
+def as_read_long_ago(code: Path, each: Entry) -> Entry:
+    """An entry that is trusted although its file is new, with a hash that shows whether it was."""
+    info = (code / each.path).stat()
+    seen = (each.path, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+    return replace(each, seen=seen, sha256="not read again")
 
 
 def test_file_changed_just_now_is_read_again(code: Path) -> None:

@@ -4,15 +4,15 @@
 in it. Of a file's mode only one thing matters to a trial, whether its owner may execute it (0o700 or
 0o600), so only that makes the code another one. Files are asked for by their index in the manifest.
 
-Left out are `.git`, `__pycache__`, folders of experiments, and what `.tuneignore` and `.nniignore`
-say, in any folder and by the rules of gitignore; where a folder has both, `.tuneignore` comes last
-and so decides. Links are links: they are not followed. One to a place outside is sent as it is,
-since that place may be there on the machine too; an absolute one to a place inside is made
-relative, since the copy is elsewhere.
+Left out are `.git`, `__pycache__`, folders of experiments and links to them, and what `.tuneignore`
+and `.nniignore` say, in any folder and by the rules of gitignore; where a folder has both,
+`.tuneignore` comes last and so decides. Links are links: they are not followed. One to a place
+outside is sent as it is, since that place may be there on the machine too; an absolute one to a
+place inside is made relative, since the copy is elsewhere.
 """
 
 # Names from the disk stay text: there may be many, with any bytes in them.
-# ruff: noqa: PTH115, PTH117, PTH118, PTH119, PTH120
+# ruff: noqa: PTH110, PTH115, PTH117, PTH118, PTH119, PTH120
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tune_core import TrainingServiceError
-from tune_core.store.directory import experiments_home
 from tune_remote.ignore import Rules, parse_rules
 
 __all__ = ["PIECE", "CodeChangedError", "CodeTree", "Entry", "scan"]
@@ -104,7 +103,7 @@ class CodeTree:
             CodeChangedError: It is not what it was. Told before the last piece is given.
         """
         entry = self.entries[index]
-        changed = CodeChangedError(f"{entry.path} was changed while it was being sent")
+        changed = CodeChangedError(f"{_shown(entry.path)} was changed while it was being sent")
         digest, left = hashlib.sha256(), entry.size
         try:
             with open(os.path.join(self.root, entry.path), "rb", opener=_plain_file) as file:
@@ -142,7 +141,8 @@ def scan(folder: Path, limit: int, experiment: Path, earlier: CodeTree | None = 
     walk = _Walk(root, experiment)
     walk.descend("", ())
     _check_size(root, walk.entries, limit)
-    known = {entry.seen: entry.sha256 for entry in earlier.entries if entry.seen} if earlier else {}
+    before = earlier.entries if earlier else ()
+    known: dict[_Seen | None, str] = {entry.seen: entry.sha256 for entry in before if entry.seen}
     hashed = [_hash(root, entry, known) if entry.kind == "file" else entry for entry in walk.entries]
     entries = sorted((entry for entry in hashed if entry is not None), key=lambda entry: entry.path)
     return CodeTree(root, entries, walk.remarks())
@@ -157,7 +157,7 @@ class _Walk:
     def __init__(self, root: Path, experiment: Path) -> None:
         self.entries: list[Entry] = []
         self._root = str(root)
-        self._out = {os.path.realpath(path) for path in (experiments_home(), experiment.parent)}
+        self._experiment = os.path.realpath(experiment)
         self._outside: list[str] = []
         self._special: list[str] = []
 
@@ -167,7 +167,7 @@ class _Walk:
             with os.scandir(os.path.join(self._root, folder)) as found:
                 entries = sorted(found, key=lambda entry: entry.name)
             names = {entry.name for entry in entries}
-            if folder and _RECORD in names:
+            if folder and (_RECORD in names or os.path.join(self._root, folder) == self._experiment):
                 self.entries.pop()  # the folder itself
                 return
             files = [Path(self._root, folder, name) for name in _IGNORE_FILES if name in names]
@@ -194,7 +194,7 @@ class _Walk:
         return told
 
     def _is_out(self, path: str, is_folder: bool, rules: _Above) -> bool:
-        if os.path.basename(path) in _ALWAYS_OUT or os.path.join(self._root, path) in self._out:
+        if os.path.basename(path) in _ALWAYS_OUT:
             return True
         for base, each in reversed(rules):
             verdict = each.decide(os.fsencode(path[len(base) + bool(base) :]), is_folder)
@@ -209,9 +209,11 @@ class _Walk:
                 self.entries.append(Entry(path, "dir", mode=0o700))
                 self.descend(path, rules)
             elif stat.S_ISLNK(info.st_mode):
+                if os.path.exists(os.path.join(self._root, path, _RECORD)):
+                    return
                 self.entries.append(Entry(path, "link", target=self._target(path)))
             elif stat.S_ISREG(info.st_mode):
-                self.entries.append(Entry(path, "file", info.st_size))
+                self.entries.append(_plain(path, info))
             else:
                 self._special.append(path)
         except FileNotFoundError:
@@ -228,32 +230,34 @@ class _Walk:
         return os.path.relpath(place, folder) if os.path.isabs(target) else target
 
 
-def _hash(root: Path, entry: Entry, known: dict[_Seen, str]) -> Entry | None:
+def _hash(root: Path, entry: Entry, known: Mapping[_Seen | None, str]) -> Entry | None:
     """The entry of a file with its content's hash; None if it is not there any more."""
+    if entry.seen in known:
+        return replace(entry, sha256=known[entry.seen])
     path = os.path.join(root, entry.path)
     for _ in range(_RESTLESS_TRIES):
         try:
             with open(path, "rb", opener=_plain_file) as file:
-                before = os.fstat(file.fileno())
-                seen = _signature(entry.path, before)
-                digest = known.get(seen) or _digest(file.fileno())
+                before = _plain(entry.path, os.fstat(file.fileno()))
+                digest = _digest(file.fileno())
                 after = os.fstat(file.fileno())
         except FileNotFoundError:
             return None
         except OSError as err:
             raise _unreadable(err) from err
-        if _signature(entry.path, after) == seen:
-            mode = 0o700 if after.st_mode & stat.S_IXUSR else 0o600
+        if _plain(entry.path, after).seen == before.seen:
             is_settled = time.time() - max(after.st_mtime, after.st_ctime) > _RACY_S
-            return Entry(entry.path, "file", after.st_size, mode, digest, seen=seen if is_settled else None)
+            return replace(before, sha256=digest, seen=before.seen if is_settled else None)
     raise TrainingServiceError(
-        f"{path}: is written to all the time, so it cannot be sent\n"
+        f"{_shown(path)}: is written to all the time, so it cannot be sent\n"
         "  leave it out: put its name into .tuneignore in the code directory"
     )
 
 
-def _signature(path: str, info: os.stat_result) -> _Seen:
-    return (path, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+def _plain(path: str, info: os.stat_result) -> Entry:
+    """The entry of a file that is not hashed yet."""
+    seen = (path, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+    return Entry(path, "file", info.st_size, 0o700 if info.st_mode & stat.S_IXUSR else 0o600, seen=seen)
 
 
 def _digest(descriptor: int) -> str:
@@ -270,7 +274,7 @@ def _plain_file(path: str, flags: int) -> int:
 
 def _unreadable(err: OSError) -> TrainingServiceError:
     return TrainingServiceError(
-        f"{err.filename}: cannot be read, so it cannot be sent: {err.strerror}\n"
+        f"{_shown(err.filename)}: cannot be read, so it cannot be sent: {err.strerror}\n"
         "  leave it out: put its name into .tuneignore in the code directory"
     )
 
@@ -287,8 +291,8 @@ def _check_size(root: Path, entries: Sequence[Entry], limit: int) -> None:
             top = entry.path.partition("/")[0] + "/"
             folders[top] = folders.get(top, 0) + entry.size
     largest = sorted(folders.items(), key=lambda item: -item[1])[:_LARGEST]
-    lines = [f"{_mib(entry.size)}  {entry.path}" for entry in files[:_LARGEST]]
-    lines += ["of folders:"] * bool(largest) + [f"{_mib(size)}  {name}" for name, size in largest]
+    lines = [f"{_mib(entry.size)}  {_shown(entry.path)}" for entry in files[:_LARGEST]]
+    lines += ["of folders:"] * bool(largest) + [f"{_mib(size)}  {_shown(name)}" for name, size in largest]
     raise TrainingServiceError(
         f"the code directory {root} has {_mib(total).strip()} in {len(files)} files, more than"
         f" codeSizeLimit ({_mib(limit).strip()}); the largest:\n    " + "\n    ".join(lines) + "\n"
@@ -302,5 +306,10 @@ def _mib(size: int) -> str:
 
 
 def _some(paths: Sequence[str], most: int = 5) -> str:
-    names = ", ".join(paths[:most])
+    names = ", ".join(map(_shown, paths[:most]))
     return f"{names} and {len(paths) - most} more" if len(paths) > most else names
+
+
+def _shown(path: str) -> str:
+    """A name that any log and terminal takes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in path)
