@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import shutil
+import signal
 import time
 from collections import Counter
 
@@ -137,6 +139,26 @@ def test_manager_is_killed_at_random_moments(laboratory: Laboratory, campaign: M
     lab.finish()
     lab.check()
     # An attempt whose manager died between its record and its start is tried again, but has not run.
+    assert set(Counter(note.trial for note in lab.history() if note.what == "start").values()) == {1}
+    lab.check_nothing_stays(*hosts)
+
+
+@pytest.mark.slow
+def test_manager_is_killed_at_the_nth_sync(laboratory: Laboratory, campaign: Make) -> None:
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("strace is not installed")
+    # What is recorded is synced, so that these are the moments around a trial's start. Only the manager
+    # is traced: what it starts is let go at exec.
+    wrapper = [strace, "-f", "-b", "execve", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"]
+    hosts = [laboratory.add() for _ in range(2)]
+    lab = campaign([host.machine() for host in hosts], trials=60, concurrency=4)
+    for number in (2, 3, 4, 5, 6, 7, 9, 12, 16):
+        inject = f"inject=fdatasync:signal=KILL:when={number}"
+        status = lab.manage(*wrapper, "-e", inject).wait(timeout=60)
+        assert status in {-signal.SIGKILL, 128 + signal.SIGKILL}, f"it ended by itself: {lab.log()}"
+    lab.finish()
+    lab.check()
     assert set(Counter(note.trial for note in lab.history() if note.what == "start").values()) == {1}
     lab.check_nothing_stays(*hosts)
 

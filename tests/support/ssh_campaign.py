@@ -101,11 +101,11 @@ class Campaign:
 
     # Managers.
 
-    def manage(self) -> subprocess.Popen[bytes]:
-        """Start a manager."""
+    def manage(self, *wrapper: str) -> subprocess.Popen[bytes]:
+        """Start a manager, by the command `wrapper` if there is one."""
         command = [sys.executable, "-P", "-m", "tune_core.experiment.background", str(self.directory.path)]
         with (self.directory.log / "stderr").open("ab") as stderr:
-            manager = subprocess.Popen(command, stderr=stderr, start_new_session=True)
+            manager = subprocess.Popen([*wrapper, *command], stderr=stderr, start_new_session=True)
         self.managers.append(manager)
         return manager
 

@@ -171,7 +171,7 @@ class Laboratory:
         path = self.directory / f"agent-{uuid.uuid4().hex[:8]}"
         with subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL) as agent:
             try:
-                await_that(path.exists, "the agent's socket")
+                await_that(lambda: _listens(path), "the agent")
                 for key in keys:
                     environment = {**os.environ, "SSH_AUTH_SOCK": str(path)}
                     subprocess.run(["ssh-add", "-q", str(key)], env=environment, check=True, timeout=10)
@@ -593,6 +593,11 @@ def _require_programs() -> None:
         pytest.skip(
             "tests of remote machines need OpenSSH: apt-get install openssh-server openssh-client iproute2"
         )
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def _sshd() -> str:
