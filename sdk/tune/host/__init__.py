@@ -1,7 +1,8 @@
 """The host runtime: how a trial is started, watched and ended on the machine it runs on.
 
 Standard library, Python 3.8 and newer. `tune-local` uses it in process; services that reach other
-machines run the same code there. `import tune` does not load it.
+machines run the same code there, in a `tune.host.server` that `tune.host.boot` gets to run. `import
+tune` does not load any of it.
 """
 
 from tune.host.environment import trial_environment

@@ -7,13 +7,9 @@ yet. Arguments: the folder that holds everything there, and the digest of the ru
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-import shutil
 import sys
-import tempfile
-import zipfile
 from typing import Any
 
 PROTOCOL = 1
@@ -67,6 +63,11 @@ def take(count: int) -> bytes:
 
 def install(home: str, archive: bytes, digest: str) -> None:
     """Unpack the runtime beside its place, then put it there in one step."""
+    import io  # seldom needed, and a third of the time to start
+    import shutil
+    import tempfile
+    import zipfile
+
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         files = {name: opened.read(name) for name in opened.namelist()}
     if digest_of(files) != digest:
