@@ -108,6 +108,16 @@ def test_a_trial_is_judged_from_start_step_at_every_gap() -> None:
     assert [number + 1 for number, go_on in enumerate(said) if not go_on] == [8]
 
 
+def test_a_trial_that_is_good_enough_already_goes_on() -> None:
+    assessor = finished(rising_to(0.9))
+    falling_off = [-0.9 + 0.006 * n for n in range(7)]  # at 0.864, and on the way down
+    predicted = predict(falling_off, 20)
+    assert predicted is not None
+    assert predicted > -0.855
+    assert assessor.assess_trial("a", falling_off)
+    assert not assessor.assess_trial("b", [*falling_off, -0.858, -0.852])
+
+
 def test_the_best_of_the_finished_trials_is_the_measure() -> None:
     assessor = finished(rising_to(0.9))
     run(assessor, "worse", rising_to(0.5))

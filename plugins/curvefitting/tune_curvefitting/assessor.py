@@ -62,8 +62,11 @@ class CurvefittingAssessor(Assessor):
         if trial_id in self._judged and n - self._judged[trial_id] < self._gap:
             return True
         self._judged[trial_id] = n
+        limit = self._limit(self._best)
+        if history[-1] <= limit:  # it is there already: no need to predict
+            return True
         predicted = predict(history, self._epoch_num)
-        return predicted is None or predicted <= self._limit(self._best)
+        return predicted is None or predicted <= limit
 
     def _limit(self, best: float) -> float:
         """The worst result that is good enough. What is maximised arrives negated, and is mostly below 0."""

@@ -17,6 +17,8 @@ from tune_hyperband.budgets import BudgetAdvisor, BudgetArguments
 
 __all__ = ["Bracket", "HyperbandAdvisor"]
 
+_USED_UP = "every configuration of the search space ran on the whole budget"
+
 
 class _Ended(NamedTuple):
     value: float
@@ -132,7 +134,7 @@ class HyperbandAdvisor(BudgetAdvisor):
 
     def propose(self, parameter_id: int) -> Parameters | None:
         if len(self._whole) >= self._space.size:
-            raise NoMoreTrial("every configuration of the search space ran on the whole budget")
+            raise NoMoreTrial(_USED_UP)
         for bracket in self._open:
             if (found := self._next_of(bracket, parameter_id)) is not None:
                 break
@@ -141,7 +143,8 @@ class HyperbandAdvisor(BudgetAdvisor):
                 return None
             bracket = self._plan()
             found = self._next_of(bracket, parameter_id)
-            assert found is not None, "the whole budget was not spent on all"
+            if found is None:  # the size of a space that forbids much may be an upper bound
+                raise NoMoreTrial(_USED_UP)
         self._proposed = (parameter_id, bracket, found)
         return self._with_budget(found, bracket.budget)
 
