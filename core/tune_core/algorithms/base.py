@@ -74,9 +74,10 @@ class Tuner(_Seeded, ABC):
     that `register_pending` does not also leave, and resuming costs nothing however slow it is."""
 
     deduplicates: ClassVar[bool] = False
-    """True when the tuner itself sees to repeats and to the end of a finite space. Otherwise the
-    kernel replaces a configuration that was proposed before by one that was not, and ends the
-    search when a finite space is used up."""
+    """True when the tuner itself sees to repeats, to combinations that the space forbids and to the
+    end of a finite space. Otherwise the kernel replaces a configuration that was proposed before,
+    or is forbidden, by one that was not and is not, and ends the search when a finite space is
+    used up."""
 
     _imported = 0  # evaluations made elsewhere; their ids are negative
 

@@ -1,7 +1,8 @@
 """`TunerAdvisor`: a tuner with an optional assessor, as the one algorithm that the kernel knows.
 
 Here is done, once for all tuners, what each would otherwise do in its own way: refusing
-configurations that are no JSON objects, replacing repeats, ending a finite space that is used up.
+configurations that are no JSON objects, replacing repeats and what is forbidden, ending a finite
+space that is used up.
 """
 
 from __future__ import annotations
@@ -66,7 +67,11 @@ class TunerAdvisor(Advisor):
         if parameters is None:
             return None
         _check_json(self.tuner, parameters)
-        if self.tuner.deduplicates or self._key(parameters) not in self._seen:
+        if self.tuner.deduplicates:
+            return parameters
+        if self._space.is_forbidden(parameters):
+            parameters = self._space.repair(parameters, self.rng(parameter_id, stream=2))
+        if self._key(parameters) not in self._seen:
             return parameters
         return self._replacement(parameter_id)
 

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from tune_core.errors import SpaceProblem
+from tune_core.space.clauses import Clause
 from tune_core.space.parsing import raise_problems
 from tune_core.space.tree import Leaf
 from tune_core.space.values import describe
@@ -14,16 +15,20 @@ from tune_core.space.values import describe
 __all__ = ["check", "key", "problems"]
 
 
-def check(tree: Sequence[Leaf], parameters: Any, *, extra: bool) -> None:
-    raise_problems("parameters", problems(tree, parameters, extra=extra))
+def check(tree: Sequence[Leaf], clauses: Sequence[Clause], parameters: Any, *, extra: bool) -> None:
+    raise_problems("parameters", problems(tree, clauses, parameters, extra=extra))
 
 
-def problems(tree: Sequence[Leaf], parameters: Any, *, extra: bool) -> list[SpaceProblem]:
+def problems(
+    tree: Sequence[Leaf], clauses: Sequence[Clause], parameters: Any, *, extra: bool
+) -> list[SpaceProblem]:
     """Everything that keeps `parameters` from being a configuration."""
     if not isinstance(parameters, Mapping):
         return [SpaceProblem("", f"must be a mapping of names to values, not {describe(parameters)}")]
     found: list[SpaceProblem] = []
     _check_level(tree, parameters, "", (), found, extra=extra)
+    if not found:
+        found = [SpaceProblem("", f"{clause} is forbidden") for clause in clauses if clause.fits(parameters)]
     return found
 
 

@@ -61,6 +61,10 @@ class Numeric:
     q: float | None = None
 
     @property
+    def is_ordered(self) -> bool:
+        return True
+
+    @property
     def is_log(self) -> bool:
         return "log" in self.type
 
@@ -154,9 +158,14 @@ class Numeric:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a list of options, which are any JSON values and have no order."""
+    """One of a list of options, which are any JSON values.
+
+    Attributes:
+        is_ordered: Neighbours in the list are alike, as with small, medium, large.
+    """
 
     options: tuple[Any, ...]
+    is_ordered: bool = False
 
     @property
     def type(self) -> str:
@@ -249,6 +258,10 @@ class InputChoice:
 
     candidates: tuple[str, ...]
     counts: tuple[int, ...]
+
+    @property
+    def is_ordered(self) -> bool:
+        return False
 
     @property
     def type(self) -> str:

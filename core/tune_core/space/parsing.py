@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tune_core.errors import SearchSpaceError, SpaceProblem
+from tune_core.space.clauses import FORBIDDEN, Clause, read_clauses
 from tune_core.space.domains import Branches, Choice, Domain, InputChoice, LayerChoice, Numeric
 from tune_core.space.tree import Leaf
 from tune_core.space.values import describe, freeze, is_number, json_problem, size_problem
@@ -42,14 +43,15 @@ TYPES = tuple(_FORMS)
 Keys = tuple[str | int, ...]
 
 
-def parse_tree(raw: Any, *, allow_empty: bool) -> tuple[Leaf, ...]:
-    """The top-level leaves of the tree.
+def parse_tree(raw: Any, *, allow_empty: bool) -> tuple[tuple[Leaf, ...], tuple[Clause, ...]]:
+    """The top-level leaves of the tree, and what is forbidden in it.
 
     Raises:
         SearchSpaceError: With every problem found.
     """
     parser = _Parser()
     leaves: tuple[Leaf, ...] = ()
+    clauses: tuple[Clause, ...] = ()
     if not isinstance(raw, Mapping):
         parser.fail("", (), f"must be a mapping of names to parameters, not {describe(raw)}")
     elif (reason := size_problem(raw)) is not None:
@@ -57,9 +59,15 @@ def parse_tree(raw: Any, *, allow_empty: bool) -> tuple[Leaf, ...]:
     elif not raw and not allow_empty:
         parser.fail("", (), "has no parameter")
     else:
-        leaves = parser.parameters(raw, "", ())
+        has_clauses = isinstance(raw.get(FORBIDDEN), (list, tuple))  # else it is a parameter's name
+        leaves = parser.parameters(
+            {k: v for k, v in raw.items() if k != FORBIDDEN or not has_clauses}, "", ()
+        )
+        if has_clauses and not parser.problems:
+            clauses, problems = read_clauses(raw[FORBIDDEN], leaves)
+            parser.problems += problems
     raise_problems("search space", parser.problems)
-    return leaves
+    return leaves, clauses
 
 
 def raise_problems(subject: str, problems: list[SpaceProblem]) -> None:
@@ -118,7 +126,7 @@ class _Parser:
         if spec["_type"] == "choice" and _is_nested(spec["_value"]):
             return self._nested(name, spec["_value"], path, (*keys, "_value"), index, parent, branch)
         try:
-            domain = _domain(spec["_type"], spec["_value"])
+            domain = _domain(spec["_type"], spec["_value"], is_ordered=spec.get("_ordered", False))
         except _Problem as problem:
             self.fail(path, (*keys, "_value"), str(problem))
             return None
@@ -132,7 +140,9 @@ class _Parser:
             return False
         before = len(self.problems)
         for key in spec:
-            if key not in ("_type", "_value"):
+            if key == "_ordered":
+                self._check_ordered(spec, path, keys)
+            elif key not in ("_type", "_value"):
                 self.fail(path, (*keys, key), f"unknown key {describe(key)}; {form}")
         missing = [key for key in ("_type", "_value") if key not in spec]
         if missing:
@@ -140,6 +150,17 @@ class _Parser:
         if "_type" in spec and not (isinstance(spec["_type"], str) and spec["_type"] in TYPES):
             self.fail(path, (*keys, "_type"), _unknown_type(spec["_type"]))
         return len(self.problems) == before
+
+    def _check_ordered(self, spec: Mapping[Any, Any], path: str, keys: Keys) -> None:
+        if not isinstance(spec["_ordered"], bool):
+            message = f"_ordered is true or false, not {describe(spec['_ordered'])}"
+        elif spec.get("_type") != "choice":
+            message = "_ordered goes with the type choice; numbers are ordered by themselves"
+        elif _is_nested(spec.get("_value")):
+            message = "_ordered does not go with a nested choice: its branches are not alike"
+        else:
+            return
+        self.fail(path, (*keys, "_ordered"), message)
 
     def _nested(
         self,
@@ -201,9 +222,9 @@ def _is_nested(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and any(isinstance(x, Mapping) and "_name" in x for x in value)
 
 
-def _domain(kind: str, value: Any) -> Domain:
+def _domain(kind: str, value: Any, *, is_ordered: bool) -> Domain:
     build: dict[str, Callable[[Any], Domain]] = {
-        "choice": _choice,
+        "choice": lambda options: Choice(_options("choice", options), is_ordered),
         "layer_choice": _layer_choice,
         "input_choice": _input_choice,
     }
@@ -275,10 +296,6 @@ def _options(kind: str, value: Any) -> tuple[Any, ...]:
             raise _Problem(f"option {describe(option)} occurs twice")
         seen.add(freeze(option))
     return tuple(value)
-
-
-def _choice(value: Any) -> Choice:
-    return Choice(_options("choice", value))
 
 
 def _names(kind: str, value: Any) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_core.errors import SearchSpaceError
 from tune_core.space import checking, grid
+from tune_core.space.clauses import Clause
 from tune_core.space.parsing import parse_tree
 from tune_core.space.tree import Leaf, walk
 from tune_core.space.values import copy_json
@@ -23,6 +24,10 @@ if TYPE_CHECKING:  # NumPy takes 100 ms to import, and `tune validate` needs non
 
 __all__ = ["SearchSpace"]
 
+_DRAWS = 10_000
+_REDRAWS = 100  # of one parameter each, before all are drawn anew
+_MOST_COUNTED = 100_000
+
 
 class SearchSpace:
     """The feasible region: what each parameter may be, and when it is there at all.
@@ -34,9 +39,10 @@ class SearchSpace:
     random number falls to which parameter.
     """
 
-    def __init__(self, raw: dict[str, Any], tree: tuple[Leaf, ...]) -> None:
+    def __init__(self, raw: dict[str, Any], tree: tuple[Leaf, ...], clauses: tuple[Clause, ...] = ()) -> None:
         self._raw = raw
         self._tree = tree
+        self._clauses = clauses
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any], *, allow_empty: bool = False) -> SearchSpace:
@@ -49,8 +55,8 @@ class SearchSpace:
         Raises:
             SearchSpaceError: `problems` holds everything that is wrong, each with its place.
         """
-        tree = parse_tree(raw, allow_empty=allow_empty)
-        return cls(copy_json(raw), tree)
+        tree, clauses = parse_tree(raw, allow_empty=allow_empty)  # first: it refuses what has no end
+        return cls(copy_json(raw), tree, clauses)
 
     @property
     def raw(self) -> dict[str, Any]:
@@ -126,16 +132,55 @@ class SearchSpace:
         Raises:
             SearchSpaceError: `problems` says what is missing, unknown or out of range, and where.
         """
-        checking.check(self._tree, parameters, extra=extra)
+        checking.check(self._tree, self._clauses, parameters, extra=extra)
 
     def contains(self, parameters: Mapping[str, Any], *, extra: bool = False) -> bool:
         """Whether `check` would pass."""
-        return not checking.problems(self._tree, parameters, extra=extra)
+        return not checking.problems(self._tree, self._clauses, parameters, extra=extra)
+
+    @property
+    def has_forbidden(self) -> bool:
+        """Whether some combinations of values are forbidden, so that `decode` may give one."""
+        return bool(self._clauses)
+
+    def is_forbidden(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether a combination of values is, though each may be what it is by itself."""
+        return self._clause_of(parameters) is not None
+
+    def repair(self, parameters: Parameters, rng: np.random.Generator) -> Parameters:
+        """`parameters`, if forbidden with as few of them drawn anew as need be.
+
+        Keys beside those of the space stay as they are.
+
+        Raises:
+            SearchSpaceError: As `sample`.
+        """
+        for _ in range(_REDRAWS):
+            clause = self._clause_of(parameters)
+            if clause is None:
+                return parameters
+            units, active = self.encode([parameters])
+            units[~active] = rng.random(int((~active).sum()))  # a branch that is not there yet
+            units[0, clause.leaves[int(rng.integers(len(clause.leaves)))].index] = rng.random()
+            parameters = {**parameters, **self.decode(units)[0]}
+        return {**parameters, **self.sample(rng)}
+
+    def _clause_of(self, parameters: Mapping[str, Any]) -> Clause | None:
+        try:
+            return next((clause for clause in self._clauses if clause.fits(parameters)), None)
+        except (LookupError, TypeError, ValueError, OverflowError):
+            return None  # it is no configuration of this space at all: `check` says why
 
     @cached_property
     def size(self) -> float:
-        """The number of different configurations: an int, or infinity."""
-        return grid.size(self._tree)
+        """The number of different configurations: an int, or infinity.
+
+        Forbidden ones are not counted, unless the space has more than 100,000: then they are.
+        """
+        whole = grid.size(self._tree)
+        if not self._clauses or whole > _MOST_COUNTED:
+            return whole
+        return sum(1 for _ in self.grid())
 
     @property
     def is_finite(self) -> bool:
@@ -160,9 +205,11 @@ class SearchSpace:
 
         Raises:
             IndexError: `number` is negative or not below `size`.
-            SearchSpaceError: The space is not finite.
+            SearchSpaceError: The space is not finite, or forbids something.
         """
         grid.require_finite(self.leaves)
+        if self._clauses:
+            raise SearchSpaceError("the configurations of a space that forbids some are not numbered")
         if not 0 <= number < self.size:
             raise IndexError(f"configuration {number} of {self.size}")
         return grid.at(self._tree, number)
@@ -174,21 +221,31 @@ class SearchSpace:
             SearchSpaceError: The space is not finite; names the parameters that are to blame.
         """
         grid.require_finite(self.leaves)
-        return (grid.at(self._tree, number) for number in range(int(self.size)))
+        everything = (grid.at(self._tree, number) for number in range(int(grid.size(self._tree))))
+        return (each for each in everything if not self.is_forbidden(each)) if self._clauses else everything
 
     def sample(self, rng: np.random.Generator) -> Parameters:
         """A random configuration, distributed as NNI documents for each type.
 
         Takes one `rng.random()` for each leaf in the order of `leaves`, whether active or not: the
         same generator gives the same configuration everywhere, and editing what a branch holds
-        does not change what is drawn before it.
+        does not change what is drawn before it. One that is forbidden is drawn again.
+
+        Raises:
+            SearchSpaceError: 10,000 in a row are forbidden.
         """
-        return self.decode(rng.random((1, self.dimensions)))[0]
+        for _ in range(_DRAWS if self._clauses else 1):
+            configuration = self.decode(rng.random((1, self.dimensions)))[0]
+            if not self.is_forbidden(configuration):
+                return configuration
+        raise SearchSpaceError(
+            f"{_DRAWS:,} random configurations in a row are forbidden: _forbidden leaves next to none"
+        )
 
     def from_unit_cube(self, point: Sequence[float]) -> Parameters:
         """The configuration at `point`, one coordinate in [0, 1] for each of `leaves`.
 
-        Uniform points give the distribution of `sample`.
+        Uniform points give the distribution of `sample`, but for what is forbidden; see `repair`.
         """
         return self.decode([point])[0]
 
@@ -218,7 +275,8 @@ class SearchSpace:
     def decode(self, units: ArrayLike) -> list[Parameters]:
         """Coordinates, shape (n, dimensions), to configurations; inverse of `encode`.
 
-        Whatever the coordinates, 0 and 1 included, the values lie in their domains. Coordinates
+        Whatever the coordinates, 0 and 1 included, the values lie in their domains, though their
+        combination may be forbidden: see `repair`. Coordinates
         outside [0, 1] count as the nearest inside, those of inactive leaves do not count.
         """
         return self._codec.decode(self._matrix(units))

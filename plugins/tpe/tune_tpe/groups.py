@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tune_core.space import Leaf, Numeric
+from tune_core.space import Leaf
 from tune_tpe.history import Bools, Floats, Indices
 
 __all__ = ["Group", "active_on_average", "make_groups"]
@@ -61,10 +61,10 @@ def make_groups(leaves: Sequence[Leaf], *, joint: bool) -> list[Group]:
 
 def _group(group: list[Leaf], leaves: Sequence[Leaf]) -> Group:
     parent, branch = group[0].parent, group[0].branch
-    numeric = [leaf for leaf in group if isinstance(leaf.domain, Numeric)]
+    numeric = [leaf for leaf in group if leaf.domain.is_ordered]
     return Group(
         columns=np.array([leaf.index for leaf in group], dtype=np.intp),
-        counts=np.array([0.0 if isinstance(leaf.domain, Numeric) else leaf.domain.size for leaf in group]),
+        counts=np.array([0.0 if leaf.domain.is_ordered else leaf.domain.size for leaf in group]),
         half_cells=np.array([0.5 / leaf.domain.size for leaf in numeric]),
         parent=parent,
         branch=branch or 0,
