@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
 import sys
 import zipfile
 from io import BytesIO
@@ -252,3 +253,9 @@ def test_umask_of_the_user_is_kept_for_trials(host: Any) -> None:
         os.umask(old)
     (made,) = host.experiment.glob("code/*/tree/made")
     assert stat.S_IMODE(made.stat().st_mode) == 0o644
+
+
+def test_import_of_tune_loads_nothing_of_the_host() -> None:
+    code = "import sys, tune; print([name for name in sys.modules if name.startswith('tune.host')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
