@@ -67,7 +67,8 @@ class Shelf(TrainingService):
         return found + [Leftover("far", "", problem="cannot be reached")] * (self.shelf / "far").exists()
 
     async def clean(self, experiments=None, *, force=False):
-        left = []
+        far = self.shelf / "far"
+        left = [Leftover("far", "", problem="cannot be reached")] * far.exists()
         for path in sorted(self.shelf.glob("*/*")):
             if experiments is not None and path.name not in experiments:
                 continue
@@ -130,6 +131,15 @@ def test_platform_shows_what_is_on_each_machine(shelf: Path, capsys: pytest.Capt
     }  # fmt: skip
 
 
+@pytest.mark.usefixtures("first")
+@pytest.mark.parametrize("named", [[], ["first"], ["config.yml"]], ids=["newest", "experiment", "config"])
+def test_platform_is_named_by_file_or_experiment(
+    named: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["platform", "show", *named, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 3
+
+
 def test_machine_that_cannot_be_looked_at_is_shown(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (shelf / "far").mkdir()
     assert main(["platform", "show", "config.yml"]) == 0
@@ -154,8 +164,19 @@ def test_configuration_cleans_everything(shelf: Path, capsys: pytest.CaptureFixt
     assert there(shelf) == []
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == "removed 2 experiments on 2 machines (6 KiB), ending 1 trial"
-    assert main(["platform", "clean", "config.yml", "--yes"]) == 1
-    assert capsys.readouterr().err.endswith("tune: there is nothing to remove\n")
+    assert main(["platform", "clean", "config.yml", "--yes"]) == 0
+    assert capsys.readouterr().out == "there is nothing to remove\n"
+
+
+def test_machine_that_cannot_be_reached_is_not_passed_over_in_silence(
+    shelf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shelf / "far").mkdir()
+    assert main(["platform", "clean", "config.yml", "--yes"]) == 5
+    assert capsys.readouterr().err == "tune: not everything was removed\n  far: cannot be reached\n"
+    assert there(shelf) == []
+    assert main(["platform", "clean", "config.yml", "--yes"]) == 5
+    assert capsys.readouterr().err == "tune: nothing was removed\n  far: cannot be reached\n"
 
 
 @pytest.mark.usefixtures("first")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -59,21 +59,29 @@ def clean(config_or_experiment: str, yes: bool, force: bool) -> None:
 
     section, experiment = _section(config_or_experiment)
     rows = [each for each in _survey(section) if experiment in ("", each.experiment) or not each.experiment]
-    doomed = [each for each in rows if not each.problem and (force or not each.managed)]
     _print(rows)
-    if not doomed:
-        raise TuneError(_nothing(rows))
-    if not yes and not click.confirm(f"Remove {_words(doomed)}?", err=True):
+    kept = set() if force else {each.experiment for each in rows if each.managed}
+    doomed = [each for each in rows if each.experiment and each.experiment not in kept]
+    if rows and not doomed:
+        _refuse(rows, "nothing was removed")
+    if doomed and not yes and not click.confirm(f"Remove {_words(doomed)}?", err=True):
         raise TuneError("nothing was removed")
-    kept = {each.experiment for each in rows if each.managed} if not force else set()
-    names: Collection[str] | None = {each.experiment for each in doomed} - kept
-    if not experiment and not kept:
-        names = None  # what is no experiment's own, too
+    # What is no experiment's own, such as programs that were sent there, goes with the last one.
+    names = {each.experiment for each in doomed} if experiment or kept else None
     left = asyncio.run(make_service(section).clean(names, force=force))
     if left:
-        problems = "\n".join(f"  {each.machine}: {each.experiment}: {each.problem}" for each in left)
-        raise TrainingServiceError(f"not everything was removed\n{problems}")
-    print(f"removed {_words(doomed)}")
+        _refuse(left, "not everything was removed")
+    print(f"removed {_words(doomed)}" if doomed else "there is nothing to remove")
+
+
+def _refuse(rows: Sequence[Leftover], what: str) -> NoReturn:
+    """Raise what keeps these from being removed."""
+    problems = [(each.machine, each.experiment, each.problem) for each in rows if each.problem]
+    lines = [f"  {': '.join(filter(None, words))}" for words in problems]
+    if any(each.managed for each in rows):
+        lines.append("  --force also removes what a manager runs")
+    error = TrainingServiceError if problems else TuneError
+    raise error("\n".join([what, *lines]))
 
 
 def _section(name: str | None) -> tuple[ServiceConfig, str]:
@@ -123,13 +131,6 @@ def _print(rows: Sequence[Leftover]) -> None:
             for each in rows
         ],
     )
-
-
-def _nothing(rows: Sequence[Leftover]) -> str:
-    if not rows:
-        return "there is nothing to remove"
-    hint = "\n  --force also removes what a manager runs" if any(each.managed for each in rows) else ""
-    return f"nothing was removed{hint}"
 
 
 def _words(rows: Sequence[Leftover]) -> str:
