@@ -71,6 +71,13 @@ def test_options_are_kept_or_drawn_from_all(kind: str, value: list[Any]) -> None
     assert [found[index] for index in (0, 1, 3)] == pytest.approx([400] * 3, abs=115)
 
 
+def test_ordered_options_are_drawn_from_a_window() -> None:
+    raw = {"x": {"_type": "choice", "_value": list("abcdefgh"), "_ordered": True}}
+    found = Counter(draws(SearchSpace.parse(raw)["x"].domain, 5.0, 0.25).tolist())  # 4.5 to 6.5 of 0 to 8
+    assert set(found) == {4, 5, 6}
+    assert found[5] == pytest.approx(2000, abs=190)  # 6 sigma
+
+
 @pytest.mark.parametrize(
     ("kind", "value"),
     [("uniform", [2, 6]), ("loguniform", [1, 100]), ("normal", [5, 2]), ("qlognormal", [1, 1, 1])],

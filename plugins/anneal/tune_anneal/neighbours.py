@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tune_core.space import Domain, Numeric
+from tune_core.space import Choice, Domain, Numeric
 
 __all__ = ["near", "position_of"]
 
@@ -31,7 +31,12 @@ def near(domain: Domain, position: float | None, share: float, rng: np.random.Ge
     For types of options, the index of one.
     """
     if not isinstance(domain, Numeric) or domain.type == "randint":
-        return _option(int(domain.size), position, share, rng)
+        count = int(domain.size)
+        if isinstance(domain, Choice) and domain.is_ordered:
+            return min(
+                int(_uniform(0.0, count, None if position is None else position + 0.5, share, rng)), count - 1
+            )
+        return _option(count, position, share, rng)
     log = domain.is_log
     if position is not None and log:
         # 0 stands for all that rounds to it. Hyperopt takes the logarithm of 1e-16 and cannot come back.

@@ -58,15 +58,17 @@ def test_columns_are_sorted_by_how_they_can_be_varied() -> None:
                 "two": {"_type": "randint", "_value": [0, 2]},
                 "many": {"_type": "randint", "_value": [0, 257]},
                 "c": {"_type": "layer_choice", "_value": ["conv", "pool", "skip"]},
+                "o": {"_type": "choice", "_value": ["small", "medium", "large"], "_ordered": True},
             }
         )
     )
     assert columns.continuous == [1, 2, 5]
     assert columns.normal == [False, True, False]
-    assert columns.integer == [3]
-    assert columns.steps == [pytest.approx([0.125, 0.5, 0.875])]  # 0 to 1, 1 to 3 and 3 to 4, of 4
+    assert columns.integer == [3, 7]
+    assert columns.steps[0] == pytest.approx([0.125, 0.5, 0.875])  # 0 to 1, 1 to 3 and 3 to 4, of 4
+    assert columns.steps[1] == pytest.approx([1 / 6, 1 / 2, 5 / 6])
     assert (columns.categorical, columns.counts) == ([4, 6], [2, 3])
-    assert columns.count == 6
+    assert columns.count == 7
 
 
 def test_a_generation_moves_the_mean_towards_its_better_half() -> None:
@@ -138,6 +140,17 @@ def test_what_replaced_a_proposal_is_not_taken_for_it() -> None:
         tuner.register_pending(number, {"x": 0.0, "y": 0.0})
         finish(tuner, number, {"x": 0.0, "y": 0.0}, 0.0)
     assert tuner.generate_parameters(50) == same.generate_parameters(50)
+
+
+def test_a_forbidden_sample_is_not_proposed_and_counts_as_the_worst() -> None:
+    raw = {
+        **{f"c{i}": {"_type": "choice", "_value": ["a", "b"]} for i in range(8)},
+        "_forbidden": [{"c0": "a", "c1": "a"}],
+    }
+    tuner = tuner_for(SearchSpace.parse(raw))
+    ran = run(tuner, 60, lambda parameters: sum(value == "b" for value in parameters.values()))
+    assert not any(parameters["c0"] == parameters["c1"] == "a" for parameters in ran)
+    assert min(sum(value == "b" for value in parameters.values()) for parameters in ran) == 1
 
 
 def test_a_flat_generation_restarts_with_twice_as_many() -> None:

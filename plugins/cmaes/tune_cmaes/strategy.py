@@ -22,7 +22,7 @@ __all__ = ["Columns", "Sample", "Strategy", "columns_of"]
 Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
 
-MOST_STEPS = 256  # values of a numeric parameter that are told apart; with more it is continuous
+MOST_STEPS = 256  # values of an ordered parameter that are told apart; with more it is continuous
 MOST_OPTIONS = 10_000
 # Unbounded types are varied over so many standard deviations of the search space, in normal scores.
 SIGMAS = 8.0
@@ -63,10 +63,10 @@ def columns_of(space: SearchSpace) -> Columns:
             raise SearchSpaceError(f"{leaf.path}: CMAES takes no nested choices; TPE and Anneal do")
         if size == 1:
             continue
-        if isinstance(leaf.domain, Numeric) and size > MOST_STEPS:
+        if leaf.domain.is_ordered and size > MOST_STEPS:
             columns.continuous.append(leaf.index)
-            columns.normal.append(leaf.domain.is_normal)
-        elif isinstance(leaf.domain, Numeric) and size > 2:
+            columns.normal.append(isinstance(leaf.domain, Numeric) and leaf.domain.is_normal)
+        elif leaf.domain.is_ordered and size > 2:
             columns.integer.append(leaf.index)
             columns.steps.append(_coordinates(leaf))
         elif size > MOST_OPTIONS:
@@ -74,7 +74,7 @@ def columns_of(space: SearchSpace) -> Columns:
                 f"{leaf.path}: CMAES takes up to {MOST_OPTIONS:,} options, not {size:,}; "
                 "Random and Anneal take more"
             )
-        else:  # two numbers too: a choice between two has no direction
+        else:  # two of anything too: a choice between two has no direction
             columns.categorical.append(leaf.index)
             columns.counts.append(int(size))
     return columns

@@ -36,8 +36,9 @@ class CMAESTuner(Tuner):
     """CMA-ES over flat search spaces of all types.
 
     A generation is told when as many results as it has members have come, whichever they are; trials that
-    take longer count in a later one. A trial without a result counts as the worst of its generation. A
-    configuration that was evaluated before is not proposed: its result is taken as it is.
+    take longer count in a later one. A trial without a result counts as the worst of its generation, and so
+    does a sample that the space forbids. A configuration that was evaluated before is not proposed: its
+    result is taken as it is.
 
     Args:
         population_size: Of a generation. None: 4 + floor(3 ln n) for n parameters; doubled at each restart.
@@ -98,7 +99,9 @@ class CMAESTuner(Tuner):
             parameters: Parameters
             [parameters] = self._space.decode(sample.units[None])
             drawn = _Drawn(self._space.key(parameters), sample, self._runs)
-            if drawn.key in self._values:
+            if self._space.is_forbidden(parameters):
+                self._count(drawn, None)
+            elif drawn.key in self._values:
                 self._count(drawn, self._values[drawn.key])
             elif all(drawn.key != other.key for other in self._running.values()):
                 self._proposed = (parameter_id, drawn)

@@ -168,6 +168,16 @@ def test_grid_skips_what_was_done_elsewhere(legacy_q: bool) -> None:
     assert take(tuner, 100) == [whole[0], whole[2], *whole[4:]]
 
 
+def test_grid_leaves_out_what_is_forbidden() -> None:
+    raw = {
+        "a": {"_type": "choice", "_value": [1, 2]},
+        "b": {"_type": "quniform", "_value": [0, 10, 5]},
+        "_forbidden": [{"a": 1, "b": 5}],
+    }
+    found = [(parameters["a"], parameters["b"]) for parameters in take(tuner_for(raw), 10)]
+    assert found == [(2, 5), (1, 0), (1, 10), (2, 0), (2, 10)]
+
+
 def test_grid_goes_on_from_what_was_registered() -> None:
     whole = take(tuner_for(NESTED), 40)
     resumed = tuner_for(NESTED)

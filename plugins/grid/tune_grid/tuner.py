@@ -45,7 +45,7 @@ class GridSearchTuner(Tuner):
     def __init__(self, legacy_q: bool = False) -> None:
         self._legacy_q = legacy_q
         self._tried: dict[Hashable, Parameters] = {}
-        self._next = 0  # all of the grid before it was tried
+        self._next = 0  # all of the grid before it was tried, or is forbidden
 
     def update_search_space(self, search_space: SearchSpace) -> None:
         self._grid = Grid(search_space.parameters, legacy_q=self._legacy_q)
@@ -59,7 +59,7 @@ class GridSearchTuner(Tuner):
                 parameters: Parameters = self._grid.at(self._next)
             except IndexError:
                 raise NoMoreTrial("the whole grid was tried") from None
-            if self._key(parameters) not in self._tried:
+            if self._key(parameters) not in self._tried and not self._space.is_forbidden(parameters):
                 return parameters
             self._next += 1
 

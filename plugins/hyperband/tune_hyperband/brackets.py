@@ -1,7 +1,8 @@
 """How many configurations get how much: the arithmetic of successive halving, in whole numbers.
 
-Li, L. et al. (2018). Hyperband: a novel bandit-based approach to hyperparameter optimization. Journal of
-Machine Learning Research 18, table 1. https://jmlr.org/papers/v18/16-558.html
+Li, L., Jamieson, K., DeSalvo, G., Rostamizadeh, A. and Talwalkar, A. (2017). Hyperband: bandit-based
+configuration evaluation for hyperparameter optimization. ICLR 2017, table 1.
+https://openreview.net/forum?id=ry18Ww5ee
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ def rungs(size: int, maximum: int, eta: int, count: int) -> list[Rung]:
 def brackets(maximum: int, eta: int) -> list[list[Rung]]:
     """The brackets of Hyperband, the boldest first.
 
-    Bracket s begins with floor((s_max + 1) / (s + 1)) * eta^s configurations, which is the paper's table.
-    Its algorithm 1 says ceil((s_max + 1) * eta^s / (s + 1)), which NNI follows: 34, 15 and 8 for R = 81 and
-    eta = 3 in place of 27, 9 and 6, so that a rung does not divide into the next.
+    Bracket s begins with floor((s_max + 1) / (s + 1)) * eta^s configurations, which is the paper's table and
+    its authors' own code. Algorithm 1 says ceil((s_max + 1) * eta^s / (s + 1)), which NNI follows: 34, 15 and
+    8 for R = 81 and eta = 3 in place of 27, 9 and 6, so that a rung does not divide into the next.
     """
     s_max = halvings(maximum, eta)
     return [rungs((s_max + 1) // (s + 1) * eta**s, maximum, eta, s) for s in range(s_max, -1, -1)]
