@@ -1,5 +1,6 @@
 """What is a metric and what is not, and how it is written."""
 
+import io
 import json
 import math
 import sys
@@ -129,7 +130,8 @@ def test_final_is_on_the_disk_and_intermediate_is_not_waited_for(
     assert len(synced) == 1
 
 
-def test_full_disk_is_waited_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stderr", ["/dev/null", "/dev/full"])  # it may go to the same disk
+def test_full_disk_is_waited_out(stderr: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
     import os
 
@@ -144,7 +146,9 @@ def test_full_disk_is_waited_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("os.write", write_on_full_disk)
     monkeypatch.setattr("time.sleep", pauses.append)
     path = tmp_path / "messages.jsonl"
-    FileCarrier(str(path), "a", 0).send(FINAL, 1)
+    with Path(stderr).open("wb", buffering=0) as raw:
+        monkeypatch.setattr("sys.stderr", io.TextIOWrapper(raw, write_through=True))
+        FileCarrier(str(path), "a", 0).send(FINAL, 1)
     assert len(pauses) == 3
     assert json.loads(path.read_text())["value"] == 1
 

@@ -258,6 +258,14 @@ def _at_line_start(fd: int) -> bool:
     return os.read(fd, 1) == b"\n"
 
 
+def _remark(text: str) -> None:
+    """Say something on standard error, which may go to the disk that is full."""
+    try:
+        print("tune: " + text, file=sys.stderr, flush=True)
+    except OSError:
+        pass
+
+
 def _write_all(fd: int, data: bytes) -> None:
     """Write `data`; on a full disk wait for space, since a result must not be lost to that."""
     waited = False
@@ -268,6 +276,6 @@ def _write_all(fd: int, data: bytes) -> None:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             if not waited:
-                print("tune: no space to report a metric; waiting for some", file=sys.stderr, flush=True)
+                _remark("no space to report a metric; waiting for some")
             waited = True
             time.sleep(1)
