@@ -119,6 +119,34 @@ def test_full_disk_sends_trials_elsewhere(
     assert full.run("ls", "-A", "/small").split() == []
 
 
+@pytest.mark.slow
+def test_disk_that_fills_up_in_mid_trial(laboratory: Laboratory, campaign: Make) -> None:
+    host = laboratory.add(tmpfs={"/small": "size=8m"})
+    machine = host.machine(directory="/small/tune-trials")
+    lab = campaign([machine], trials=4, concurrency=2, steps=(400,), step_s=0.01)
+    manager = lab.manage()
+    await_that(lambda: lab.running() == 2, "two trials running", 30)
+    host.run("sh", "-c", "cat /dev/zero > /small/filler", check=False)
+    seen = [(time.monotonic(), _metrics(lab))]  # when it changed last
+    await_that(lambda: _rests(lab, seen, 2.0), "trials that wait for space", 30)
+    assert lab.running() == 2
+    assert _metrics(lab) < 2 * 400
+    assert manager.poll() is None
+    host.run("rm", "/small/filler")
+    lab.finish(manager)
+    lab.check()
+    assert set(lab.attempts()) == {0}
+    lab.check_nothing_stays(host)
+    assert host.run("ls", "-A", "/small").split() == []
+
+
+def _rests(lab: Campaign, seen: list[tuple[float, int]], for_s: float) -> bool:
+    """Whether no metric has come for so long."""
+    if _metrics(lab) != seen[-1][1]:
+        seen.append((time.monotonic(), _metrics(lab)))
+    return time.monotonic() - seen[-1][0] > for_s
+
+
 # Managers.
 
 
