@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -226,6 +227,15 @@ def test_delete_cleans_the_platform_or_says_why_not(
     assert "--force deletes experiment first all the same" in err
     assert first.record.exists()
     (shelf / "b" / "first" / "nailed").unlink()
+    assert main(["experiment", "delete", "first", "--yes"]) == 0
+    assert there(shelf) == ["a/second"]
+    assert not first.path.exists()
+
+
+def test_delete_waits_until_the_platform_has_let_go(shelf: Path, first: ExperimentDirectory) -> None:
+    """Its manager has ended a moment ago, which the platform has not noticed yet."""
+    (shelf / "b" / "first" / "managed").touch()
+    threading.Timer(0.5, (shelf / "b" / "first" / "managed").unlink).start()
     assert main(["experiment", "delete", "first", "--yes"]) == 0
     assert there(shelf) == ["a/second"]
     assert not first.path.exists()

@@ -283,13 +283,12 @@ def _clean_platform(directory: ExperimentDirectory, force: bool) -> None:
     """Let the platform's plugin remove what it keeps elsewhere."""
     import asyncio
 
-    from tune_core.experiment.platform import make_service, stored_config
+    from tune_core.experiment.platform import clean, make_service, stored_config
 
     config = stored_config(directory)
     if config is None:
         return
-    service = make_service(config.training_service)
-    left = asyncio.run(service.clean([directory.id], force=force))
+    left = asyncio.run(clean(make_service(config.training_service), directory.id, force))
     if left:
         problems = "\n".join(f"  {each.machine}: {each.problem}" for each in left)
         raise TrainingServiceError(f"experiment {directory.id} could not be removed everywhere\n{problems}")

@@ -5,8 +5,10 @@ Making a service starts nothing, so any number of them may be made beside a mana
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -14,12 +16,15 @@ from pydantic import BaseModel
 from tune_core.config.model import ExperimentConfig, ServiceConfig
 from tune_core.errors import ExperimentNotFoundError, TuneError
 from tune_core.plugins import plugins
-from tune_core.services.base import TrainingService
+from tune_core.services.base import Leftover, TrainingService
 from tune_core.store.directory import ExperimentDirectory
 from tune_core.store.reader import Record, TrialRecord
 from tune_core.trial import Attempt, AttemptKey
 
-__all__ = ["fetch", "make_service", "stored_config"]
+__all__ = ["clean", "fetch", "make_service", "stored_config"]
+
+_LET_GO_S = 12.0  # a connection that was cut is noticed after ten
+_LOOK_S = 0.3
 
 
 def make_service(config: ServiceConfig) -> TrainingService:
@@ -33,6 +38,23 @@ def stored_config(directory: ExperimentDirectory) -> ExperimentConfig | None:
     with Record(directory) as record:
         stored = record.state().get("config") or {}
     return ExperimentConfig.from_json(json.dumps(stored)) if "trainingService" in stored else None
+
+
+async def clean(service: TrainingService, experiment_id: str, force: bool) -> Sequence[Leftover]:
+    """Remove what an experiment without a manager has on its platform; returns what remains.
+
+    A platform needs a moment to notice that a manager has ended, and until then keeps what is its.
+    """
+    deadline = time.monotonic() + _LET_GO_S
+    while True:
+        left = await service.clean([experiment_id], force=force)
+        kept = {each.machine for each in left if each.experiment}
+        if not kept or time.monotonic() > deadline:
+            return left
+        ours = [each for each in await service.survey() if each.experiment == experiment_id]
+        if not kept & {each.machine for each in ours if each.managed}:
+            return left
+        await asyncio.sleep(_LOOK_S)
 
 
 async def fetch(directory: ExperimentDirectory, trial: TrialRecord, number: int, target: Path) -> None:
