@@ -57,6 +57,16 @@ def refusal(tmp_path: Path, text: str) -> list[str]:
     return [str(problem).replace(f"{tmp_path}/", "") for problem in caught.value.problems]
 
 
+def test_initial_points_are_checked_against_the_space(tmp_path: Path) -> None:
+    text = GOOD + "initialPoints: [{y: 0.5}, {y: 2, z: 1}, {}]\n"
+    assert load(tmp_path, text.replace(", {y: 2, z: 1}, {}", "")).initial_points == [{"y": 0.5}]
+    assert refusal(tmp_path, text) == [
+        "exp.yml:12:28: initialPoints[1].y: 2 is not between 0 and 1",
+        "exp.yml:12:34: initialPoints[1].z: unknown parameter 'z'",
+        "exp.yml:12:41: initialPoints[2]: y: missing",
+    ]
+
+
 def test_good_configuration_has_no_remarks(tmp_path: Path) -> None:
     config = load(tmp_path, GOOD)
     assert config.remarks == []

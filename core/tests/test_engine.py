@@ -150,6 +150,27 @@ def test_experiment_ends_when_its_trials_are_used_up(lab: Lab) -> None:
     assert all(len(trial.id) == 5 for trial in trials)
 
 
+def test_initial_points_come_first_and_teach(lab: Lab) -> None:
+    tuner = Draws()
+    points = ({"x": 0.25, "c": "b"}, {"x": 0.75, "c": "a"}, {"x": 0.5, "c": "a"})
+    lab.run(square, tuner=tuner, limits=Limits(2, 5), initial_points=points)
+    trials = lab.trials()
+    assert tuple(trial.parameters for trial in trials[:3]) == points
+    assert [trial.source for trial in trials] == ["initial"] * 3 + ["algorithm"] * 2
+    assert ("result", 1, 0.75**2) in tuner.told
+
+
+def test_initial_points_go_on_where_they_were(lab: Lab) -> None:
+    points = tuple({"x": number / 10, "c": "a"} for number in range(6))
+    for trials in (2, 4, 9):
+        if lab.directory.record.exists():
+            change_limits(lab.directory, {"trials": trials})
+        lab.run(square, limits=Limits(1, trials), initial_points=points)
+    found = lab.trials()
+    assert tuple(trial.parameters for trial in found[:6]) == points
+    assert [trial.source for trial in found[6:]] == ["algorithm"] * 3
+
+
 def test_finite_space_ends_the_experiment(lab: Lab) -> None:
     assert lab.run(square, space=FINITE, limits=Limits(2)) == "DONE"
     assert sorted(trial.parameters["x"] for trial in lab.trials()) == [0, 1, 2, 3]

@@ -102,6 +102,7 @@ class Experiment:
             state["name"],
             tuner or config.get("tuner"),
             assessor or config.get("assessor"),
+            config.get("initialPoints", ()),
         )
         return cls._made(directory, parts)
 
@@ -117,6 +118,7 @@ class Experiment:
         concurrency: int = 1,
         tuner: str | Tuner | Advisor | None = None,
         assessor: str | Assessor | None = None,
+        initial_points: Sequence[Mapping[str, Any]] = (),
         seed: int | None = None,
         name: str = "",
     ) -> Experiment:
@@ -136,10 +138,12 @@ class Experiment:
             name or getattr(function, "__name__", ""),
             tuner,
             assessor,
+            initial_points,
         )
         directory = create_experiment()
         names = {"tuner": tuner, "assessor": assessor}
-        config = {key: each if isinstance(each, str) else None for key, each in names.items()}
+        config: dict[str, Any] = {key: each if isinstance(each, str) else None for key, each in names.items()}
+        config["initialPoints"] = list(parts.settings.initial_points)
         create_record(directory, parts, config)
         return cls._made(directory, parts)
 
@@ -347,6 +351,7 @@ def minimize(
     concurrency: int = 1,
     tuner: str | Tuner | Advisor | None = None,
     assessor: str | Assessor | None = None,
+    initial_points: Sequence[Mapping[str, Any]] = (),
     seed: int | None = None,
     name: str = "",
     progress: Callable[[ExperimentView], None] | bool = False,
@@ -360,6 +365,7 @@ def minimize(
         trials, duration_s: When to end; None for no limit.
         concurrency: Trials at once, in threads.
         tuner, assessor: By name or as objects; None takes the installed default, and no assessor.
+        initial_points: Configurations to try first.
         seed: Fixes every random choice; the search repeats exactly at concurrency 1.
         name: For people; the function's own by default.
         progress: Called with an `ExperimentView` twice a second; True prints it.
@@ -379,6 +385,7 @@ def minimize(
         concurrency=concurrency,
         tuner=tuner,
         assessor=assessor,
+        initial_points=initial_points,
         seed=seed,
         name=name,
     )
@@ -394,6 +401,7 @@ def maximize(
     concurrency: int = 1,
     tuner: str | Tuner | Advisor | None = None,
     assessor: str | Assessor | None = None,
+    initial_points: Sequence[Mapping[str, Any]] = (),
     seed: int | None = None,
     name: str = "",
     progress: Callable[[ExperimentView], None] | bool = False,
@@ -408,6 +416,7 @@ def maximize(
         concurrency=concurrency,
         tuner=tuner,
         assessor=assessor,
+        initial_points=initial_points,
         seed=seed,
         name=name,
     )
@@ -481,6 +490,7 @@ def _function_parts(
     name: str,
     tuner: str | Tuner | Advisor | None,
     assessor: str | Assessor | None,
+    initial_points: Sequence[Mapping[str, Any]],
 ) -> Parts:
     from tune_core.algorithms.ask_tell import make_advisor
     from tune_core.experiment.manager import Parts
@@ -496,9 +506,14 @@ def _function_parts(
             "this experiment was started with a tuner object; give the same kind again as `tuner`"
         )
     first = check_limits(Limits(1), dict(limits))
+    space = SearchSpace.parse(search_space)
+    for point in initial_points:
+        space.check(point)
     return Parts(
-        settings=Settings(name, mode, seed, "", Path.cwd(), first),
-        search_space=SearchSpace.parse(search_space),
+        settings=Settings(
+            name, mode, seed, "", Path.cwd(), first, initial_points=tuple(map(dict, initial_points))
+        ),
+        search_space=space,
         advisor=make_advisor(tuner, assessor),
         service=FunctionService(function),
         algorithm_gpus=None,

@@ -251,7 +251,7 @@ def _facts(trial: TrialRecord, why: str) -> list[tuple[str, Any]]:
         ("why", why),
         ("result", number(trial.value) if trial.value is not None else None),
         ("whole result", parameters_text(whole) if whole else None),
-        ("from", "you" if trial.source == "user" else None),
+        ("from", {"user": "you", "initial": "initialPoints"}.get(trial.source)),
         ("attempt", trial.attempt or None),
         ("started", when(trial.started)),
         ("ended", when(trial.ended)),

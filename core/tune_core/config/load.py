@@ -68,6 +68,7 @@ def verify(config: ExperimentConfig) -> list[Problem]:
     if not config.trial_code_directory.is_dir():
         problems.append(Problem(("trialCodeDirectory",), f"no folder {str(config.trial_code_directory)!r}"))
     problems += _check_service(config)
+    problems += _check_points(config)
     config.remarks[:] = remarks_on(config, choices)
     return problems
 
@@ -135,6 +136,23 @@ def _check_algorithms(
         problems.append(Problem(("assessor",), f"{tuner.name} is an advisor, which stops trials itself"))
     elif tuner and assessor:
         problems += _contradiction(tuner, assessor)
+    return problems
+
+
+def _check_points(config: ExperimentConfig) -> list[Problem]:
+    """Initial points that are no configurations of the search space."""
+    try:
+        space = SearchSpace.parse(config.search_space)
+    except SearchSpaceError:
+        return []  # which is told elsewhere
+    problems = []
+    for number, point in enumerate(config.initial_points):
+        try:
+            space.check(point)
+        except SearchSpaceError as err:
+            for each in err.problems:
+                what = f"{each.path}: {each.message}" if each.path and not each.keys else each.message
+                problems.append(Problem(("initialPoints", number, *each.keys), what))
     return problems
 
 

@@ -146,6 +146,10 @@ class ExperimentConfig(ConfigModel):
     search_space_file: FilePath | None = Field(
         default=None, description="A JSON or YAML file that holds the search space."
     )
+    initial_points: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="Configurations to try first, in this order; the algorithm learns from them too.",
+    )
     trial_command: Text = Field(description="Runs one trial; a line for the shell.")
     trial_code_directory: Directory = Field(
         default=".", validate_default=True, description="Working directory of trials; relative to this file."
@@ -244,6 +248,11 @@ class ExperimentConfig(ConfigModel):
         if wrong:
             raise error_of([Problem((name,), "is not a name for an environment variable") for name in wrong])
         return value
+
+    @field_validator("initial_points", mode="before")
+    @classmethod
+    def _none_is_empty(cls, value: Any) -> Any:
+        return [] if value is None else value
 
     @field_validator("trial_retry", mode="before")
     @classmethod

@@ -36,7 +36,7 @@ def assemble(config: ExperimentConfig) -> Parts:
     gpus = config.tuner_gpu_indices
     return Parts(
         settings=_settings(config, algorithm),
-        search_space=SearchSpace.parse(config.search_space),
+        search_space=_space(config),
         advisor=_advisor(algorithm, assessor),
         check_space=algorithm.check_space,
         service=make_service(config.training_service),
@@ -92,6 +92,13 @@ def reopen(directory: ExperimentDirectory, *, runs_trials: bool = True) -> Parts
     return parts
 
 
+def _space(config: ExperimentConfig) -> SearchSpace:
+    space = SearchSpace.parse(config.search_space)
+    for point in config.initial_points:
+        space.check(point)
+    return space
+
+
 def _choose(section: str, config: AlgorithmConfig) -> Choice:
     try:
         return choose(section, config)
@@ -124,6 +131,7 @@ def _settings(config: ExperimentConfig, algorithm: Choice) -> Settings:
         brake_trials=brake.trials if brake else 0,
         brake_within_s=brake.within if brake else 0.0,
         intermediate_counts=config.include_intermediate_results,
+        initial_points=tuple(config.initial_points),
         platform=config.training_service.platform,
     )
 

@@ -89,6 +89,7 @@ class Engine:
         self._check_space = check_space
         self._adoptable = restored.running
         self._exhausted = restored.exhausted
+        self._initial = deque(settings.initial_points[restored.initial_points :])
         self._earlier_s = float(restored.state.get("run_seconds", 0.0))
         self._opened = self._beat = time.monotonic()
         self._overdue = 0.0  # when the next attempt may have run too long
@@ -119,10 +120,10 @@ class Engine:
         self.service.set_concurrency(limits.concurrency)
         self.wake()
 
-    async def add_trial(self, parameters: Parameters) -> LiveTrial:
+    async def add_trial(self, parameters: Parameters, source: str = "user") -> LiveTrial:
         """Run a configuration of the user's own; it counts towards the number of trials."""
         async with self._numbering:
-            trial = self.roster.new(parameters, "user")
+            trial = self.roster.new(parameters, source)
 
             def recorded(event: Event) -> None:
                 register = self.advice.advisor.register_pending
@@ -349,6 +350,9 @@ class Engine:
         """Fill the free slots, one at a time: the algorithm's calls are serial anyway."""
         try:
             while self._room() > 0 and self._decide()[0] == "RUNNING":
+                if self._initial:
+                    await self.add_trial(self._initial.popleft(), "initial")
+                    continue
                 async with self._numbering:
                     parameters, heard = await self.advice.propose(self.roster.next_sequence)
                     if parameters is not None:

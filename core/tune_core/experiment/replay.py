@@ -38,6 +38,7 @@ class Restored:
     Attributes:
         running: The trials that an earlier manager left running, with their identities.
         best: The best SUCCEEDED trial.
+        initial_points: How many of the configuration's own were submitted.
     """
 
     state: dict[str, Any]
@@ -48,6 +49,7 @@ class Restored:
     trial_ids: set[str] = field(default_factory=set)
     exhausted: bool = False
     best: TrialView | None = None
+    initial_points: int = 0
 
 
 def restore(connection: sqlite3.Connection) -> Restored:
@@ -58,6 +60,9 @@ def restore(connection: sqlite3.Connection) -> Restored:
     restored.next_sequence = count
     for name, number in connection.execute("SELECT state, count(*) FROM trial GROUP BY state"):
         restored.counts[TrialState(name)] = number
+    (restored.initial_points,) = connection.execute(
+        "SELECT count(*) FROM trial WHERE source = 'initial'"
+    ).fetchone()
     restored.trial_ids = {row[0] for row in connection.execute("SELECT id FROM trial")}
     rows = connection.execute(
         "SELECT sequence, id, parameters, source, attempt, state, identity, started, intermediates,"

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tune_core.trial import Parameters
+
 __all__ = ["Limits", "Settings"]
 
 
@@ -37,6 +39,7 @@ class Settings:
         platform: What messages call the training service; empty for a trial that is a function.
         intermediate_counts: The last intermediate result of a trial that the assessor stopped
             is given to the algorithm as its final one.
+        initial_points: Configurations that are tried before the algorithm is asked for any.
     """
 
     name: str
@@ -53,4 +56,5 @@ class Settings:
     brake_trials: int = 10
     brake_within_s: float = 5.0
     intermediate_counts: bool = False
+    initial_points: tuple[Parameters, ...] = ()
     platform: str = ""

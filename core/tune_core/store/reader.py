@@ -29,7 +29,7 @@ class TrialRecord:
 
     Attributes:
         sequence: Order of submission, from 0.
-        source: Who proposed it: `algorithm` or `user`.
+        source: Who proposed it: `algorithm`, `user`, or `initial` for the configuration's `initialPoints`.
         attempt: The newest attempt's number; more than 0 after a retry.
         created, started, ended: Seconds since the epoch.
         intermediates: How many intermediate results the newest attempt reported.

@@ -46,7 +46,7 @@ MIGRATIONS = (
         sequence      INTEGER PRIMARY KEY,
         id            TEXT NOT NULL UNIQUE,
         state         TEXT NOT NULL,
-        source        TEXT NOT NULL,     -- algorithm, user
+        source        TEXT NOT NULL,     -- algorithm, user, initial
         parameters    TEXT NOT NULL,     -- JSON
         created       REAL NOT NULL,
         attempt       INTEGER NOT NULL DEFAULT 0,
