@@ -399,15 +399,16 @@ class Attempts(Listener):
 
     def _tell_end(self, attempt: _Attempt, end: End) -> Job:
         for name, log in attempt.logs.items():
-            fields: dict[str, Any] = {"key": attempt.key, "name": name}
-            if log.begin_again(self._terms.output_limit):
-                fields["whole"] = True
+            is_other = log.begin_again(self._terms.output_limit)  # than what was sent
+            whole = {"whole": True} if log.offset == 0 else {}
             while True:
                 offset, data = log.piece()
-                if not data and "whole" not in fields:
+                if not data and not is_other:
                     break
-                self._outbox.put("output", data, bulk=True, offset=offset, **fields)
-                fields.pop("whole", None)
+                self._outbox.put(
+                    "output", data, bulk=True, key=attempt.key, name=name, offset=offset, **whole
+                )
+                is_other, whole = False, {}
                 yield 0.0
         del self._attempts[attempt.key]
         self._outbox.put("ended", bulk=True, key=attempt.key, **_told(attempt.launch, end))

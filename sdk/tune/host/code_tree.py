@@ -260,7 +260,10 @@ class _Assembly:
         """Leave nothing of a file that is half written."""
         if self._file is not None:
             self._close_file()
-            os.unlink(self._at(self._entries[self._file_index].path))
+            try:
+                os.unlink(self._at(self._entries[self._file_index].path))
+            except OSError:
+                pass  # all of it was removed
             self._file_index = -1
 
     def _at(self, path: str) -> str:

@@ -86,9 +86,11 @@ class HostFolder:
         found = {}
         for name in _names(self._attempts):
             trial, _, number = name.rpartition(".")
-            values = _read(os.path.join(self._attempts, name))
-            if values is not None and trial and number.isdigit():
+            try:
+                values = _read(os.path.join(self._attempts, name)) or {}
                 found[trial, int(number)] = Noted(Identity.from_json(values), str(values["mark"]))
+            except (KeyError, ValueError):
+                pass  # reserved, and its server was killed: its gate has closed
         return found
 
     def _note(self, key: Key) -> str:

@@ -257,7 +257,15 @@ class _Ends(Listener):
 
 
 def _remove_tree(path: str) -> Job:
-    """Remove a folder, with folders that were made read-only."""
+    """Remove a folder, with folders that were made read-only, though somebody else does so too."""
+    try:
+        yield from _remove_all(path)
+    except FileNotFoundError:
+        if os.path.lexists(path):
+            yield from _remove_tree(path)
+
+
+def _remove_all(path: str) -> Job:
     os.chmod(path, 0o700)
     emptied = [path]
     for where, folders, files in os.walk(path):
