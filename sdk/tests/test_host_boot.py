@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -224,6 +225,26 @@ def test_precommand_of_several_lines_sets_the_trials_environment(host: Any) -> N
     connection.run("t", 'printf "%s|%s" "$GREETING" "$LAST"')
     connection.ended("t")
     assert host.text("t", "stdout") == 'it\'s \\n "é"|b'
+
+
+def test_program_that_precommand_leaves_running_does_not_hold_the_pipe(host: Any, tmp_path: Path) -> None:
+    connection = host.connect(pre_command=f"sleep 600 & echo $! > {tmp_path}/pid")
+    connection.hello()
+    assert connection.is_served()
+    try:
+        connection.send("leave")
+        connection.until(lambda: connection.is_closed)
+    finally:
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+def test_host_without_bash_is_served(host: Any, bare: dict[str, str], tools: Path) -> None:
+    (tools / "bash").unlink()
+    named = {**bare, "python": sys.executable}
+    assert host.connect(pre_command="export A=1", **named).hello()["type"] == "hello"
+    failed = host.connect(pre_command="exit 4", **named).wait("failed")
+    assert (failed["stage"], failed["reason"].endswith("with status 4")) == ("preCommand", True)
+    assert "no Python was found" in host.connect(**bare).wait("failed")["reason"]
 
 
 def test_precommand_finds_conda_and_its_environments(host: Any, bare: dict[str, str]) -> None:

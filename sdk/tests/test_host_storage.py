@@ -158,6 +158,22 @@ def test_removal_ends_trials_and_leaves_nothing(host: Any) -> None:
     assert connection.is_served()
 
 
+def test_half_written_notes_do_no_harm(host: Any) -> None:
+    connection = host.open()
+    (folder,) = host.experiment.glob("hosts/*/attempts")
+    for number, text in enumerate(
+        ["", " " * 512, '{"pid": 1}', '{"pid": "x", "start": "", "boot": ""}', "[]"]
+    ):
+        (folder / f"t.{number}").write_text(text)
+    (folder / "nonsense").write_text("{}")
+    connection.send("keep", keys=[])
+    assert connection.is_served()
+    connection.close()
+    assert connection.process.wait(30) == 0
+    assert listed(host.visit())["exp"]["alive"] == 0
+    assert removed(host.visit(), None)["experiments"] == ["exp"]
+
+
 def test_removal_takes_what_was_asked_for(host: Any) -> None:
     for name in ("one", "two"):
         connection = host.open(experiment=name)

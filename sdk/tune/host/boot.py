@@ -88,7 +88,7 @@ if [ -n "$_tune_conda" ]; then
     for _tune_at in "${CONDA_EXE%/bin/conda}" $_tune_folders; do
         _tune_at=$(_tune_home "${_tune_at%/bin}")
         if [ -f "$_tune_at/etc/profile.d/conda.sh" ]; then
-            . "$_tune_at/etc/profile.d/conda.sh" >&2 </dev/null
+            . "$_tune_at/etc/profile.d/conda.sh" </dev/null 3>&-
             PATH=$PATH:$_tune_at/bin
             break
         fi
@@ -96,7 +96,7 @@ if [ -n "$_tune_conda" ]; then
 fi
 if [ -n "$_tune_pre" ]; then
     trap '_tune_fail preCommand "preCommand ended the shell, with status $?"' 0
-    eval "$_tune_pre" >&2 </dev/null
+    eval "$_tune_pre" >&2 </dev/null 3>&-
     _tune_status=$?
     set +eu
     trap - 0
