@@ -264,6 +264,16 @@ def test_command_that_came_in_the_way_of_names_is_left_alone(host: Any, bare: di
     assert connection.is_served()
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_neither_ps_nor_trials_see_how_the_server_came_about(host: Any) -> None:
+    connection = host.open(pre_command="true")
+    command = Path(f"/proc/{connection.process.pid}/cmdline").read_text()
+    assert len(command) < 300 + len(str(host.root))
+    connection.run("t", "env; set")
+    connection.ended("t")
+    assert "_tune_" not in host.text("t", "stdout")
+
+
 def test_umask_of_the_user_is_kept_for_trials(host: Any) -> None:
     old = os.umask(0o022)
     try:

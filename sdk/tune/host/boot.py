@@ -50,6 +50,9 @@ else:
         print("lacks a part of its standard library: %s" % sys.exc_info()[1])
 """
 
+# Not the text itself, which `ps` would show for as long as the server runs.
+_RUN = 'import os; exec(os.environ.pop("_tune_stage2"))'
+
 # Run by bash where there is one, since a `preCommand` may well say `source`. Descriptor 3 carries
 # frames; what anything else prints goes to standard error. Names begin with _tune_, out of the way
 # of the user's own.
@@ -74,7 +77,8 @@ _tune_try() {  # the name or path of a Python
 $_tune_found: "*) return 0 ;; esac
     _tune_said=$("$_tune_found" -E -c "$_tune_probe" 2>&1 </dev/null 3>&-)
     case $_tune_said in *"tune: ok")
-        exec "$_tune_found" -I -X utf8 -c "$_tune_stage2" "$_tune_root" "$_tune_digest" >&3 3>&- ;;
+        export _tune_stage2
+        exec "$_tune_found" -I -X utf8 -c "$_tune_run" "$_tune_root" "$_tune_digest" >&3 3>&- ;;
     esac
     [ -n "$_tune_said" ] || _tune_said="says nothing"
     _tune_tried="$_tune_tried
@@ -156,6 +160,7 @@ def opening(
         "names": " ".join(_NAMES),
         "folders": " ".join(_FOLDERS),
         "probe": _PROBE,
+        "run": _RUN,
         "stage2": _source_of_stage2(),
     }
     settings = "".join(f"_tune_{name}={shlex.quote(value)}\n" for name, value in variables.items())

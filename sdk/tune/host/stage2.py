@@ -1,7 +1,7 @@
 """The first Python at the other end: sees to the runtime there, then serves.
 
-`tune.host.boot` sends this file as a text to `python -c`, where nothing of tune can be imported
-yet. Arguments: the folder that holds everything there, and the digest of the runtime.
+`tune.host.boot` sends this file as a text to a Python where nothing of tune can be imported yet.
+Arguments: the folder that holds everything there, and the digest of the runtime.
 """
 
 from __future__ import annotations
