@@ -125,7 +125,8 @@ class RemoteConfig(ConfigModel):
         40 * 60, description="Trials that hear from no manager for this long are ended by their machine."
     )
     lost_after: Duration = Field(
-        10 * 60, description="A machine that cannot be reached for this long has lost its trials."
+        10 * 60,
+        description="A machine that is away for this long has lost its trials, if another one is there.",
     )
     kill_grace: Annotated[float, Field(ge=0)] = Field(
         10, description="Seconds between SIGTERM and SIGKILL when a trial is ended."

@@ -34,6 +34,7 @@ _LASTING_S = 30.0  # a connection that is lost sooner counts as one more failure
 _OPEN_S = 30.0  # for the host server to take charge
 _RETRY_S = (0.5, 60.0)  # first and longest pause before it is connected to again
 _REST_S = (5.0, 300.0)  # the same after it could not start a trial
+_LOSE_AGAIN_S = 5.0
 _PATIENCE_S = 20.0  # for which trials rather wait for a machine than crowd on another
 _FOLLOW_S = 5.0  # for what a trial has printed to be here; the rest comes when it comes
 _CANCEL_S = 15.0  # after which a trial on a machine that is away is given up rather than waited for
@@ -61,6 +62,9 @@ class Owner(Protocol):
 
     def code_changed(self) -> None:
         """The code is not any more what it was when it was looked at."""
+
+    def is_alone(self) -> bool:
+        """No machine is connected to."""
 
     def expected(self) -> Collection[AttemptKey]:
         """Attempts that the kernel will still have adopted, on whatever machine."""
@@ -124,6 +128,7 @@ class Machine:
         self._lost: asyncio.Future[str] | None = None
         self._answer: asyncio.Future[Mapping[str, Any]] | None = None
         self._away_since = time.time()
+        self._away_at = 0.0  # the same by the loop's clock
         self._away_why = "is being connected to"  # for when it is
         self._came_back = 0.0
         self._give_up: asyncio.TimerHandle | None = None
@@ -164,6 +169,11 @@ class Machine:
 
     def __contains__(self, key: AttemptKey) -> bool:
         return key in self._jobs
+
+    @property
+    def is_open(self) -> bool:
+        """It is connected to, and has a host server of ours."""
+        return self._is_open
 
     @property
     def trouble(self) -> str:
@@ -369,10 +379,16 @@ class Machine:
             self._lost.set_result(reason)
 
     def _expect_back(self) -> None:
+        self._away_at = self._loop.time()
         self._give_up = self._loop.call_later(self._service.lost_after, self._lose_all)
 
     def _lose_all(self) -> None:
         """It has been away for too long."""
+        certainly_s = self._service.lease + self._service.kill_grace
+        if self._owner.is_alone() and self._loop.time() - self._away_at < certainly_s:
+            # No machine is there: more likely it is the network here, and nowhere else could they run.
+            self._give_up = self._loop.call_later(_LOSE_AGAIN_S, self._lose_all)
+            return
         self._given_up = True
         for job in list(self._jobs.values()):
             if job.running:

@@ -220,6 +220,9 @@ class RemoteService(TrainingService):
             # Nobody may be waiting for it to hear of a failure.
             self._look_at_code(self._code.result().root).add_done_callback(self._done)
 
+    def is_alone(self) -> bool:
+        return not any(machine.is_open for machine in self._machines.values())
+
     def expected(self) -> Collection[AttemptKey]:
         return self._expected
 
