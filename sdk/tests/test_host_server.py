@@ -277,6 +277,18 @@ def test_output_that_the_trial_took_away_does_no_harm(host: Any) -> None:
     assert printed(connection, "t", "stdout") == b""
 
 
+def test_pipes_in_the_place_of_files_hold_nothing_up(host: Any) -> None:
+    connection = host.open()
+    command = 'cd "$TUNE_OUTPUT_DIR/.."; rm stdout stderr; mkfifo stdout stderr lease; exit 3'
+    connection.run("t", command)
+    ended = connection.ended("t")
+    assert (ended["lost"], ended["words"]) == (True, "")  # it says of itself that it had no lease any more
+    connection.run("u", 'cd "$TUNE_OUTPUT_DIR/.."; rm stderr exit_status; mkfifo stderr exit_status; exit 3')
+    connection.send("kill", key=["u", 0], grace_s=0.1)
+    connection.ended("u")
+    assert connection.is_served()
+
+
 # Keeping, adopting, taking over
 
 

@@ -15,27 +15,21 @@ from typing import Any, Iterable, Mapping
 
 from tune.host.environment import trial_environment
 from tune.host.jobs import Job, Jobs
-from tune.host.last_words import python_of
 from tune.host.launch import EXIT_STATUS, Launch, read_exit_status
 from tune.host.layout import ExperimentFolder, Key, RefusedError, check_key, check_name, make_folder, private
 from tune.host.logs import Log
 from tune.host.outbox import Outbox
-from tune.host.output import last_lines
 from tune.host.ownership import HostFolder, Noted
 from tune.host.processes import Identity
 from tune.host.reader import Problem, Record
 from tune.host.runtime import End, Listener, Runtime
 from tune.host.syscalls import Inotify
+from tune.host.telling import LEASE, leave_word, obstacle_of, read_word, told
 
 __all__ = ["Attempts", "Terms"]
 
-_LEASE = "lease"  # the file that says that an attempt was ended because no manager came
-_LINES = 20  # of standard error, told of an attempt that failed
-_LINES_BYTES = 8192
 _FOLLOW_S = 0.05  # between two looks at what is followed
 _FOLLOW_BLIND_S = 0.5  # the same without inotify
-_MAX_DEPTH = 100  # of a value: Pythons differ in what they take
-_MAX_BITS = 10_000  # of an integer: the same
 
 
 @dataclass(frozen=True)
@@ -157,7 +151,7 @@ class Attempts(Listener):
         environment = {**os.environ, **message["environment"]}
         launch = self._launch(key, message["command"], "", environment, mark)
         self._watch(_Attempt(key, launch), Identity.from_json(values), int(message["after"]))
-        if _read_word(launch.path(_LEASE)) is not None:  # what had begun to end it may have been stopped
+        if read_word(launch) is not None:  # what had begun to end it may have been stopped
             self._runtime.kill(key, self._terms.grace_s)
 
     def keep(self, keys: Iterable[Key]) -> None:
@@ -213,7 +207,7 @@ class Attempts(Listener):
         for attempt in self._attempts.values():
             if not attempt.over:
                 if read_exit_status(attempt.launch.path(EXIT_STATUS)) is None:
-                    _leave_word(attempt.launch.path(_LEASE), self._terms.lease_s)
+                    leave_word(attempt.launch, self._terms.lease_s)
                 self._runtime.kill(attempt.key, self._terms.grace_s)
 
     def close(self) -> None:
@@ -251,7 +245,7 @@ class Attempts(Listener):
             return
         sent = []
         for record in records:
-            obstacle = _obstacle(record.value)
+            obstacle = obstacle_of(record.value)
             if obstacle:
                 self.problem(key, Problem(record.sequence, obstacle))
             else:
@@ -290,7 +284,7 @@ class Attempts(Listener):
             raise RefusedError(f"the code {digest[:12]} is not here")
         directory = self._folder.attempt(key)
         make_folder(directory)
-        for name in ("stdout", "stderr", "messages.jsonl", EXIT_STATUS, _LEASE):
+        for name in ("stdout", "stderr", "messages.jsonl", EXIT_STATUS, LEASE):
             try:
                 os.unlink(os.path.join(directory, name))
             except FileNotFoundError:
@@ -411,16 +405,7 @@ class Attempts(Listener):
                 is_other, whole = False, {}
                 yield 0.0
         del self._attempts[attempt.key]
-        self._outbox.put("ended", bulk=True, key=attempt.key, **_told(attempt.launch, end))
-
-
-def _told(launch: Launch, end: End) -> dict[str, Any]:
-    lease_s = _read_word(launch.path(_LEASE))
-    if lease_s is not None:
-        end = End(None, lost=True, reason=f"its lease{lease_s} ran out: no manager came back")
-    words = last_lines(launch.path("stderr"), _LINES, _LINES_BYTES) if end.exit_status else ""
-    python = python_of(launch.command, launch.environment) if end.exit_status else ""
-    return {**end._asdict(), "words": words, "python": python}
+        self._outbox.put("ended", bulk=True, key=attempt.key, **told(attempt.launch, end))
 
 
 def _visible(gpus: Iterable[int] | None) -> dict[str, str]:
@@ -428,38 +413,6 @@ def _visible(gpus: Iterable[int] | None) -> dict[str, str]:
     if gpus is None:
         return {}
     return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus))}
-
-
-def _leave_word(path: str, lease_s: float) -> None:
-    try:
-        with open(path, "wb", opener=private) as file:
-            file.write(f" of {lease_s:g} s".encode())
-    except OSError:
-        pass  # a full disk; mostly the file is there, though empty
-
-
-def _read_word(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read(100)
-    except OSError:
-        return None
-
-
-def _obstacle(value: Any) -> str:
-    """Why the Python at the other end may not take a value that was understood here."""
-    level = [value]
-    for _ in range(_MAX_DEPTH):
-        inner: list[Any] = []
-        for each in level:
-            if isinstance(each, int) and each.bit_length() > _MAX_BITS:
-                return "a whole number of more than 3000 digits"
-            if isinstance(each, (list, dict)):
-                inner.extend(each.values() if isinstance(each, dict) else each)
-        if not inner:
-            return ""
-        level = inner
-    return f"nested more than {_MAX_DEPTH} levels deep"
 
 
 def _explain(error: Exception, where: str) -> str:

@@ -24,6 +24,7 @@ from typing import Any, Callable, Generator, Iterator, Sequence
 
 from tune.host.jobs import Job
 from tune.host.layout import ExperimentFolder, RefusedError, check_name, make_folder, private
+from tune.host.output import regular
 
 __all__ = ["CodeStore", "Entry", "read_manifest"]
 
@@ -368,8 +369,8 @@ def other_trees(root: str, digest: str) -> Iterator[tuple[Entry, str]]:
                     pass
     for _, place in sorted(folders, reverse=True)[:_OLD_TREES]:
         try:
-            with open(os.path.join(place, "manifest.json"), "rb") as file:
-                manifest = file.read(_MAX_MANIFEST)
+            with open(os.path.join(place, "manifest.json"), "rb", opener=regular) as file:
+                manifest = file.read(_MAX_MANIFEST) or b""
             entries = read_manifest(manifest, hashlib.sha256(manifest).hexdigest())
         except (OSError, RefusedError):
             continue

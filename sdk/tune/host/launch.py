@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Iterable, Mapping
 
 from tune.host import processes
+from tune.host.output import regular
 
 __all__ = ["EXIT_STATUS", "Launch", "Started", "inheritable_descriptors", "read_exit_status", "start"]
 
@@ -148,8 +149,8 @@ def start(launch: Launch, boot: str, open_files: int, close: Iterable[int] = ())
 def read_exit_status(path: str) -> int | None:
     """The exit status that a trial left; None when it left none."""
     try:
-        with open(path, "rb") as file:
-            text = file.read(16)
+        with open(path, "rb", opener=regular) as file:
+            text = file.read(16) or b""  # None of a pipe
     except OSError:
         return None
     return int(text) if text.endswith(b"\n") and text.strip().isdigit() else None

@@ -12,7 +12,7 @@ import os
 
 from tune.host.syscalls import punch_hole
 
-__all__ = ["compact", "is_compact", "last_lines", "trim"]
+__all__ = ["compact", "is_compact", "last_lines", "regular", "trim"]
 
 _CHUNK = 1 << 20
 _REMARK = "\n[tune: "
@@ -71,7 +71,7 @@ def _rewrite(path: str, temporary: str, size: int, limit: int) -> None:
 def last_lines(path: str, lines: int, size: int) -> str:
     """The end of a file for a person to read: at most `size` bytes, control characters escaped."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=regular) as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(0, end - size))
             tail = file.read(size)
@@ -83,6 +83,11 @@ def last_lines(path: str, lines: int, size: int) -> str:
 
 def _printable(line: str) -> str:
     return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in line)
+
+
+def regular(path: str, flags: int) -> int:
+    """For `open(opener=...)`: does not wait, nor go elsewhere, for what a trial made of its file."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _private(path: str, flags: int) -> int:

@@ -22,6 +22,7 @@ from typing import Any, Iterator
 from tune.host import processes
 from tune.host.jobs import Job
 from tune.host.layout import Key, RefusedError, make_folder, private
+from tune.host.output import regular
 from tune.host.processes import Identity, Process
 
 __all__ = ["HostFolder", "Noted", "Owner", "Ownership"]
@@ -212,8 +213,8 @@ def _overwrite(path: str, values: dict[str, Any]) -> None:
 def _read(path: str) -> dict[str, Any] | None:
     """None for a file that is not there or not written yet."""
     try:
-        with open(path, "rb") as file:
-            values = json.loads(file.read(2 * _NOTE_BYTES).decode())
+        with open(path, "rb", opener=regular) as file:
+            values = json.loads((file.read(2 * _NOTE_BYTES) or b"").decode())
     except (OSError, ValueError):
         return None
     return values if isinstance(values, dict) else None
