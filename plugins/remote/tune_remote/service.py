@@ -185,7 +185,7 @@ class RemoteService(TrainingService):
             try:
                 return await work(machine)
             except TrainingServiceError as error:
-                return [Leftover(str(machine), "", problem=str(error))]
+                return [Leftover(str(machine), "", problem=str(error).removeprefix(f"{machine}: "))]
 
         found = await asyncio.gather(*map(here, self._config.machine_list))
         return [leftover for each in found for leftover in each]
