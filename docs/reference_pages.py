@@ -60,6 +60,8 @@ def config_page() -> str:
             f"Brought by `pip install {found.distribution}`. {found.driver.summary}.\n",
             model_table(found.load().Config),
         ]
+        for model in nested_models(found.load().Config):
+            parts += [f"### `{model.__name__}`\n", first_paragraph(model), model_table(model)]
     return "\n".join(parts)
 
 
