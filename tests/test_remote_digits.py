@@ -47,10 +47,10 @@ def test_same_seed_tries_the_same_here_and_on_three_hosts(
     monkeypatch.setenv("TUNE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
     # The hosts' user may not look into the environment that runs the tests.
-    folders = {"/opt/python": Path(sys.base_prefix), "/opt/packages": Path(sklearn.__file__).parents[1]}
+    folders = {"/tmp/python": Path(sys.base_prefix), "/tmp/packages": Path(sklearn.__file__).parents[1]}
     machines = [
         laboratory.add(folders=folders).machine(
-            pythonPath="/opt/python/bin", preCommand="export PYTHONPATH=/opt/packages"
+            pythonPath="/tmp/python/bin", preCommand="export PYTHONPATH=/tmp/packages"
         )
         for _ in range(3)
     ]

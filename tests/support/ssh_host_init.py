@@ -26,6 +26,8 @@ def mount(source, target, kind="none", flags=0, options=""):
 
 def make_files(spec):
     """This host's own /tmp, /run, /home and accounts; of the laboratory's folder only what is shared."""
+    # Held open, since what lies in /tmp is soon out of sight.
+    folders = {target: os.open(source, os.O_PATH) for target, source in spec["folders"].items()}
     mount(spec["shared"], "/mnt", flags=BIND)
     mount("tmpfs", "/run", "tmpfs", options="mode=755")
     Path("/run/sshd").mkdir()
@@ -39,11 +41,14 @@ def make_files(spec):
     mount("/mnt", spec["shared"], flags=MOVE)
     for folder in ("/tmp", "/dev/shm"):
         mount("tmpfs", folder, "tmpfs", options="mode=1777")
+    if any(target.startswith("/opt/") for target in folders):  # or places would stay on this machine
+        mount("tmpfs", "/opt", "tmpfs", options="mode=755")
     for target, source in spec["files"].items():
         mount("/run/host/" + source, target, flags=BIND)
-    for target, source in spec["folders"].items():
+    for target, descriptor in folders.items():
         Path(target).mkdir(parents=True, exist_ok=True)
-        mount(source, target, flags=BIND)
+        mount(f"/proc/self/fd/{descriptor}", target, flags=BIND)
+        os.close(descriptor)
     for target, options in spec["tmpfs"].items():
         Path(target).mkdir(parents=True, exist_ok=True)
         mount("tmpfs", target, "tmpfs", options=options)

@@ -219,7 +219,8 @@ class Host:
         accepts: Public keys that it accepts, by the paths of the private ones; both of the laboratory
             when None.
         hidden: Programs that this host shall not have, by their paths.
-        folders: Folders of this machine to show there: {"/opt/python3.8": Path(...)}.
+        folders: Folders of this machine to show there, below /tmp or /opt, of which it has its own:
+            {"/opt/python3.8": Path(...)}.
         tmpfs: Small disks: {"/small": "size=1m"}; they belong to its user.
         clock: How much its clocks are off, like "+2h" (as libfaketime takes it), for what logs in.
         home: A folder to use as its home, for several hosts that share one; its own when None.
@@ -619,6 +620,8 @@ def start_init(command: Sequence[str]) -> subprocess.Popen[bytes]:
     if line != b"up\n":
         child.kill()
         child.wait()
+        assert child.stdin is not None
+        child.stdin.close()
         raise AssertionError(f"a test host did not start: {shlex.join(command)}")
     return child
 
