@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
 import statistics
 import sys
 import tempfile
@@ -33,6 +32,7 @@ from tune_core.store.reader import Record
 sys.path.insert(0, str(Path(__file__).parents[4] / "tests" / "support"))
 from ssh_hosts import Laboratory
 
+SDK = Path(__file__).parents[4] / "sdk"
 HOSTS = 3
 TRIALS = 1000
 CONCURRENCY = 60
@@ -106,7 +106,9 @@ def config(parent: Path, service: Mapping[str, Any]) -> dict[str, Any]:
     (code / "trial.py").write_text(SCRIPT)
     return {
         "searchSpace": {"x": {"_type": "uniform", "_value": [0, 1]}},
-        "trialCommand": f"{shlex.quote(sys.executable)} trial.py",
+        "trialCommand": "python3 trial.py",
+        # Both ways the Python that the hosts have, too: their user may not look into this environment.
+        "trialEnvironment": {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(SDK)},
         "trialCodeDirectory": str(code),
         "trialConcurrency": CONCURRENCY,
         "maxTrialNumber": TRIALS,
