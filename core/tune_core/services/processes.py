@@ -263,6 +263,8 @@ class ProcessService(TrainingService, Listener):
         self.start_waiting()
 
     def _reason(self, attempt: Attempt, status: int | None) -> str:
+        if status == 0:
+            return ""
         tail = last_lines(str(attempt.directory / "stderr"), _STDERR_LINES, _STDERR_BYTES)
         python = python_of(attempt.command, {**self.environ, **attempt.environment})
         return explain(status, tail, python)
