@@ -301,7 +301,7 @@ def test_schema_describes_core_and_plugins(capsys: pytest.CaptureFixture[str]) -
     assert {"Echo", "echo", "Parrot", "tune-demo:Echo"} <= set(echo["if"]["properties"]["name"]["enum"])
     arguments = echo["then"]["properties"]["classArgs"]
     assert arguments["properties"]["gain"]["type"] == "number"
-    assert arguments["properties"]["optimize_mode"]["enum"] == ["minimize", "maximize"]
+    assert arguments["properties"]["optimize_mode"]["anyOf"][0]["enum"] == ["minimize", "maximize"]
     here = schema["properties"]["trainingService"]["allOf"][0]["then"]
     assert set(here["properties"]) == {"platform", "memory", "password"}
     assert here["additionalProperties"] is False

@@ -21,6 +21,7 @@ from tune_core.experiment.engine import Engine
 from tune_core.experiment.manager import Parts, create_record, manage
 from tune_core.experiment.offline import change_limits
 from tune_core.experiment.settings import Limits, Settings
+from tune_core.objectives import Objectives
 from tune_core.services.base import ServiceContext
 from tune_core.services.function import FunctionService, FunctionTrial
 from tune_core.space import SearchSpace
@@ -78,12 +79,15 @@ class Lab:
         assessor: Assessor | None = None,
         space: dict[str, Any] | None = None,
         limits: Limits | None = None,
-        mode: str = "minimize",
+        mode: str | dict[str, str] = "minimize",
+        constraints: dict[str, Any] | None = None,
         **settings: Any,
     ) -> Parts:
         algorithm = tuner or Draws()
         return Parts(
-            settings=Settings("", mode, 1, "", Path(), limits or Limits(2, 10), **settings),
+            settings=Settings(
+                "", Objectives.of(mode, constraints), 1, "", Path(), limits or Limits(2, 10), **settings
+            ),
             search_space=SearchSpace.parse(space or SPACE),
             advisor=algorithm if isinstance(algorithm, Advisor) else TunerAdvisor(algorithm, assessor),
             service=FunctionService(function),
@@ -254,7 +258,8 @@ def test_traceback_that_cannot_be_written_harms_nothing(lab: Lab) -> None:
         ("good", "not str ('good')"),
         (None, "not NoneType"),
         (True, "not bool"),
-        ({"accuracy": 1}, "needs the key 'default'"),
+        ({"accuracy": 1}, "has no key 'default' (keys: accuracy)"),
+        ({"accuracy": "high"}, "needs the number to optimize, under the key 'default'"),
         ({"default": "x"}, "the metric's 'default' is a number"),
         ([1, 2], "not list"),
     ],

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_core.errors import ExperimentBusyError, TuneError
+from tune_core.objectives import Objectives
 from tune_core.store.commands import request
 from tune_core.store.directory import ExperimentDirectory, find_experiment
 from tune_core.store.lock import ManagerLock
@@ -96,7 +97,7 @@ class Experiment:
         parts = _function_parts(
             function,
             state["first_search_space"],
-            state["mode"],
+            Objectives.of_state(state),
             state["limits"],
             state["seed"],
             state["name"],
@@ -112,7 +113,8 @@ class Experiment:
         function: Callable[..., Any],
         search_space: Mapping[str, Any],
         *,
-        mode: str,
+        mode: str | Mapping[str, str],
+        constraints: Mapping[str, Any] | None = None,
         trials: int | None = 100,
         duration_s: float | None = None,
         concurrency: int = 1,
@@ -122,7 +124,10 @@ class Experiment:
         seed: int | None = None,
         name: str = "",
     ) -> Experiment:
-        """An experiment whose trial is a Python function; see `minimize`."""
+        """An experiment whose trial is a Python function; see `minimize`.
+
+        `mode` is `minimize`, `maximize`, or a mapping of keys of the function's result to these.
+        """
         from tune_core.experiment.manager import create_record
         from tune_core.plugins import plugins
         from tune_core.store.directory import create_experiment
@@ -132,7 +137,7 @@ class Experiment:
         parts = _function_parts(
             function,
             search_space,
-            mode,
+            Objectives.of(mode, constraints),
             {"concurrency": concurrency, "trials": trials, "duration_s": duration_s},
             secrets.randbits(32) if seed is None else seed,
             name or getattr(function, "__name__", ""),
@@ -291,10 +296,17 @@ class Experiment:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The best trial so far."""
+        """The best trial so far: of the results that keep the constraints, that with the best primary
+        objective. None while there is none."""
         with self.record() as record:
             found = record.best(1)
         return found[0] if found else None
+
+    @property
+    def front(self) -> list[TrialRecord]:
+        """The Pareto front of several objectives: see `Record.front`."""
+        with self.record() as record:
+            return record.front()
 
     def trials(self, *states: TrialState) -> list[TrialRecord]:
         """All trials, or those in some states, in the order of submission."""
@@ -315,18 +327,24 @@ class Experiment:
 
     def _repr_html_(self) -> str:
         with self.record() as record:
-            status, counts, best = record.status(), record.counts(), record.best(10)
+            status, counts, objectives = record.status(), record.counts(), record.objectives()
+            best = record.front() if objectives.are_many else record.best(10)
             reason = str(record.state().get("reason", ""))
         head = (
             ", ".join(f"{count} {state.value.lower()}" for state, count in counts.items()) or "no trials yet"
         )
         names = list(dict.fromkeys(name for trial in best for name in trial.parameters))
-        titles = "".join(f"<th>{html.escape(title)}</th>" for title in ["trial", "value", *names])
+        results = list(objectives.keys) if not objectives.is_plain else ["value"]
+        titles = "".join(f"<th>{html.escape(title)}</th>" for title in ["trial", *results, *names])
         rows = "".join(
             "<tr>"
             + "".join(
                 f"<td>{html.escape(_short(cell))}</td>"
-                for cell in [trial.id, trial.value, *(trial.parameters.get(name, "") for name in names)]
+                for cell in [
+                    trial.id,
+                    *objectives.numbers_of(trial.metric).values(),
+                    *(trial.parameters.get(name, "") for name in names),
+                ]
             )
             + "</tr>"
             for trial in best
@@ -346,6 +364,8 @@ def minimize(
     function: Callable[..., Any],
     search_space: Mapping[str, Any],
     *,
+    objectives: Sequence[str] | Mapping[str, str] | None = None,
+    constraints: Mapping[str, Any] | None = None,
     trials: int | None = 100,
     duration_s: float | None = None,
     concurrency: int = 1,
@@ -360,8 +380,12 @@ def minimize(
 
     Args:
         function: Takes a dictionary of parameters and returns a number; with a second argument it
-            gets a `FunctionTrial`, through which it reports intermediate results.
+            gets a `FunctionTrial`, through which it reports intermediate results. With several
+            objectives, or constraints, it returns a dictionary that has them all.
         search_space: As in a search-space file.
+        objectives: Keys of that dictionary to minimise, the primary one first; or a mapping of each to
+            `minimize` or `maximize`. None: the number returned, or what is under `default`.
+        constraints: Bounds on keys of it, such as `{"latency": {"max": 20}}`.
         trials, duration_s: When to end; None for no limit.
         concurrency: Trials at once, in threads.
         tuner, assessor: By name or as objects; None takes the installed default, and no assessor.
@@ -371,7 +395,8 @@ def minimize(
         progress: Called with an `ExperimentView` twice a second; True prints it.
 
     Returns:
-        The experiment, ended: `.best.parameters`, `.best.value`, `.trials()`.
+        The experiment, ended: `.best.parameters`, `.best.value`, `.front`, `.trials()`. `best` is None if no
+        result keeps the constraints.
 
     Raises:
         TuneError: The algorithm failed, or every trial did.
@@ -379,7 +404,8 @@ def minimize(
     experiment = Experiment.of_function(
         function,
         search_space,
-        mode="minimize",
+        mode=_modes("minimize", objectives),
+        constraints=constraints,
         trials=trials,
         duration_s=duration_s,
         concurrency=concurrency,
@@ -396,6 +422,8 @@ def maximize(
     function: Callable[..., Any],
     search_space: Mapping[str, Any],
     *,
+    objectives: Sequence[str] | Mapping[str, str] | None = None,
+    constraints: Mapping[str, Any] | None = None,
     trials: int | None = 100,
     duration_s: float | None = None,
     concurrency: int = 1,
@@ -410,7 +438,8 @@ def maximize(
     experiment = Experiment.of_function(
         function,
         search_space,
-        mode="maximize",
+        mode=_modes("maximize", objectives),
+        constraints=constraints,
         trials=trials,
         duration_s=duration_s,
         concurrency=concurrency,
@@ -423,6 +452,14 @@ def maximize(
     return _finish(experiment, progress)
 
 
+def _modes(mode: str, objectives: Sequence[str] | Mapping[str, str] | None) -> str | Mapping[str, str]:
+    if objectives is None or isinstance(objectives, Mapping):
+        return mode if objectives is None else objectives
+    if isinstance(objectives, str):
+        raise TypeError(f"objectives is {objectives!r}; give a list of keys, or a mapping of keys to modes")
+    return dict.fromkeys(objectives, mode)
+
+
 def _finish(experiment: Experiment, progress: Callable[[ExperimentView], None] | bool) -> Experiment:
     try:
         status = experiment.run(progress)
@@ -433,7 +470,7 @@ def _finish(experiment: Experiment, progress: Callable[[ExperimentView], None] |
         if status == "ERROR":
             raise TuneError(str(record.state()["reason"]))
         last = next(record.trials(newest_first=True, limit=1), None)
-        if last is not None and not record.best(1):
+        if last is not None and not record.has_results():
             raise TuneError(f"no trial had a result; the last one: {last.reason}")
     return experiment
 
@@ -484,7 +521,7 @@ def _read_config(config: str | Path | Mapping[str, Any] | ExperimentConfig) -> E
 def _function_parts(
     function: Callable[..., Any],
     search_space: Mapping[str, Any],
-    mode: str,
+    objectives: Objectives,
     limits: Mapping[str, Any],
     seed: int,
     name: str,
@@ -499,8 +536,6 @@ def _function_parts(
     from tune_core.services.function import FunctionService
     from tune_core.space import SearchSpace
 
-    if mode not in ("minimize", "maximize"):
-        raise TuneError(f"mode is {mode!r}; use 'maximize' or 'minimize'")
     if tuner is None:
         raise TuneError(
             "this experiment was started with a tuner object; give the same kind again as `tuner`"
@@ -511,10 +546,10 @@ def _function_parts(
         space.check(point)
     return Parts(
         settings=Settings(
-            name, mode, seed, "", Path.cwd(), first, initial_points=tuple(map(dict, initial_points))
+            name, objectives, seed, "", Path.cwd(), first, initial_points=tuple(map(dict, initial_points))
         ),
         search_space=space,
-        advisor=make_advisor(tuner, assessor),
+        advisor=make_advisor(tuner, assessor, objectives=objectives),
         service=FunctionService(function),
         algorithm_gpus=None,
     )

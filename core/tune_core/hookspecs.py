@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
@@ -33,6 +33,9 @@ class Driver:
         aliases: Other names for the same thing.
         accepts: For tuners and advisors, the search-space types it takes; None for all.
         nested: For tuners and advisors, whether it takes nested choices.
+        objectives: For tuners and advisors: `many` if it takes several objectives. What counts is the
+            class's `many_objectives`; this is so that messages can name it without importing it.
+        constraints: Likewise, whether the class `handles_constraints` itself.
         preference: For tuners and advisors: a configuration that names none gets the installed one
             with the highest preference above 0.
     """
@@ -43,6 +46,8 @@ class Driver:
     aliases: tuple[str, ...] = ()
     accepts: frozenset[str] | None = None
     nested: bool = True
+    objectives: Literal["one", "many"] = "one"
+    constraints: bool = False
     preference: int = 0
 
 

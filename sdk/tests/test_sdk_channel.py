@@ -71,9 +71,14 @@ def test_dictionary_with_what_is_no_json_is_refused(value: Any) -> None:
         check_metric({"default": 1, "extra": [value]})
 
 
-def test_dictionary_needs_default_and_string_keys() -> None:
-    with pytest.raises(ValueError, match=r"needs the key 'default'.*\['accuracy'\]"):
-        check_metric({"accuracy": 1})
+@pytest.mark.parametrize("metric", [{"accuracy": 1}, {"accuracy": math.nan, "note": "a"}])
+def test_dictionary_may_name_what_is_optimized(metric: Any) -> None:
+    assert check_metric(metric).keys() == metric.keys()
+
+
+def test_dictionary_needs_a_number_and_string_keys() -> None:
+    with pytest.raises(ValueError, match=r"needs the number to optimize.*\['accuracy', 'good'\]"):
+        check_metric({"accuracy": "1", "good": True})
     with pytest.raises(TypeError, match="keys of a metric are strings, not int"):
         check_metric({"default": 1, 2: 3})
 

@@ -58,14 +58,17 @@ _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 def check_metric(metric: Any) -> Any:
     """The JSON value that stands for `metric`, or TypeError or ValueError that says what is right."""
     if isinstance(metric, dict):
-        if "default" not in metric:
+        if "default" in metric:
+            default = _number(metric["default"], "the metric's 'default'")
+            rest = {_key(key): _plain(item, 1) for key, item in metric.items() if key != "default"}
+            return {"default": default, **rest}
+        plain = {_key(key): _plain(item, 1) for key, item in metric.items()}
+        if not any(_is_number(item) for item in plain.values()):
             raise ValueError(
-                f"a metric that is a dictionary needs the key 'default', the number to optimize; "
-                f"its keys are {sorted(map(str, metric))}"
+                f"a metric that is a dictionary needs the number to optimize, under the key 'default' or "
+                f"those that the experiment optimizes; its keys are {sorted(map(str, metric))}"
             )
-        default = _number(metric["default"], "the metric's 'default'")
-        rest = {_key(key): _plain(item, 1) for key, item in metric.items() if key != "default"}
-        return {"default": default, **rest}
+        return plain
     return _number(metric, "a metric")
 
 
@@ -77,6 +80,11 @@ def _number(value: Any, what: str) -> Any:
             f"({_shown(value)}); convert it with float()"
         )
     return _finite_or_name(plain)
+
+
+def _is_number(plain: Any) -> bool:
+    is_named = isinstance(plain, str) and plain in _NOT_FINITE.values()
+    return is_named or (isinstance(plain, (int, float)) and not isinstance(plain, bool))
 
 
 def _scalar(value: Any) -> Any:

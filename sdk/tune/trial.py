@@ -67,11 +67,12 @@ def report_intermediate_result(metric: Any) -> None:
 
     Args:
         metric: A number, a NumPy or torch scalar, or a dictionary whose key `default` is one and
-            whose other values are JSON. NaN and infinity are passed on as what they are.
+            whose other values are JSON. Where the experiment optimizes metrics by name, these stand in
+            place of `default`. NaN and infinity are passed on as what they are.
 
     Raises:
         TypeError: It is something else.
-        ValueError: A dictionary without `default`, or more than 1 MiB of JSON.
+        ValueError: A dictionary without a number, or more than 1 MiB of JSON.
     """
     from tune.channel import INTERMEDIATE, check_metric
 

@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from tune_core.algorithms.base import Advisor, Assessor, Observation, Tuner
 from tune_core.algorithms.compose import TunerAdvisor
+from tune_core.algorithms.feasible_first import fitted
 from tune_core.errors import MetricError, NoMoreTrial, TuneError
+from tune_core.front import Front
 from tune_core.metric import Metric, Mode, orient
+from tune_core.objectives import Objectives
 from tune_core.trial import Parameters, TrialState
 
 if TYPE_CHECKING:
@@ -28,12 +31,20 @@ __all__ = ["AskTell", "Asked", "make_advisor"]
 
 @dataclass
 class Asked:
-    """A configuration to evaluate. `value` is set by `AskTell.tell`, in the user's orientation."""
+    """A configuration to evaluate.
+
+    Attributes:
+        value: The primary objective, in the user's orientation; set by `AskTell.tell`, as what follows is.
+        metric: The whole result.
+        is_feasible: Whether the result keeps the constraints; None before there is one.
+    """
 
     id: int
     parameters: Parameters
     value: float | None = None
     state: TrialState = TrialState.RUNNING
+    metric: Any = None
+    is_feasible: bool | None = None
 
 
 class AskTell:
@@ -42,13 +53,16 @@ class AskTell:
     Args:
         algorithm: The name of an installed tuner or advisor, or an instance of one.
         search_space: A search-space dictionary, or a parsed one.
-        mode: `maximize` or `minimize`; None takes the algorithm's default.
+        mode: `maximize` or `minimize`; None takes the algorithm's default. For several objectives, a
+            mapping of metric keys to modes, the primary one first.
+        constraints: Bounds on metric keys, such as `{"latency": {"max": 20}}`.
         seed: Fixes every random choice.
         assessor: An assessor for `report`, by name or as an instance.
         arguments: What a configuration would have under `classArgs`; with a name only.
 
     Raises:
         SearchSpaceError: The space is wrong, or the algorithm cannot take it.
+        ConfigError: The mode or a constraint is none, or the algorithm takes one objective only.
         PluginError: No algorithm of that name.
     """
 
@@ -57,26 +71,38 @@ class AskTell:
         algorithm: str | Tuner | Advisor,
         search_space: Mapping[str, Any] | SearchSpace,
         *,
-        mode: Mode | None = None,
+        mode: Mode | Mapping[str, Mode] | None = None,
+        constraints: Mapping[str, Any] | None = None,
         seed: int = 0,
         assessor: str | Assessor | None = None,
         arguments: Mapping[str, Any] | None = None,
     ) -> None:
         from tune_core.space import SearchSpace
 
-        if mode not in ("maximize", "minimize", None):
-            raise TuneError(f"mode is {mode!r}; use 'maximize' or 'minimize'")
         self.space = (
             search_space if isinstance(search_space, SearchSpace) else SearchSpace.parse(search_space)
         )
-        self._advisor = make_advisor(algorithm, assessor, arguments)
-        self.mode = mode or self._advisor.default_optimize_mode
+        made = make_advisor(algorithm, assessor, arguments)
+        self.objectives = Objectives.of(made.default_optimize_mode if mode is None else mode, constraints)
+        self._advisor = fitted(made, self.objectives)
         self._advisor.set_seed(seed)
         self._advisor.update_search_space(self.space)
         self._asked: dict[int, Asked] = {}
         self._next = 0
         self.best: Asked | None = None
-        """The best so far, None before the first `tell` with a value."""
+        """The best feasible one so far, by the primary objective; None before there is one."""
+        self._front: Front[Asked] = Front()
+
+    @property
+    def mode(self) -> Mode:
+        """Which way the primary objective is to go."""
+        return self.objectives.mode
+
+    @property
+    def front(self) -> list[Asked]:
+        """The Pareto front so far: the feasible ones that no other is better than, the best by the
+        primary objective first."""
+        return list(self._front)
 
     def ask(self) -> Asked | None:
         """A configuration to evaluate, or None: tell more results first.
@@ -93,34 +119,47 @@ class AskTell:
         self._asked[asked.id] = asked
         return asked
 
-    def report(self, asked: Asked, value: float) -> bool:
+    def report(self, asked: Asked, value: float | Mapping[str, Any]) -> bool:
         """An intermediate result. False: the algorithm would rather see it stopped."""
-        return self._advisor.report_intermediate(self._open(asked).id, orient(_finite(value), self.mode))
+        number = _finite(self.objectives.read_intermediate(_plain(value))).value
+        return self._advisor.report_intermediate(self._open(asked).id, orient(number, self.mode))
 
-    def tell(self, asked: Asked, value: float | None, *, state: TrialState | None = None) -> None:
+    def tell(
+        self, asked: Asked, value: float | Mapping[str, Any] | None, *, state: TrialState | None = None
+    ) -> None:
         """The final result of `asked`; None if it failed or was stopped.
 
+        Args:
+            asked: What `ask` returned.
+            value: A number, or a dictionary with one for every objective and every constrained metric.
+            state: FAILED where there is no value, SUCCEEDED where there is, unless it is given.
+
         Raises:
-            MetricError: The value is not a finite number.
+            MetricError: The value is not finite numbers.
             TuneError: Told before, or never asked.
         """
         self._open(asked)
-        value = None if value is None else _finite(value)
-        asked.value = value
+        metric = None if value is None else _finite(self.objectives.read_final(_plain(value)))
+        score = None if metric is None else self.objectives.score(metric)
+        if metric is not None and score is not None:
+            asked.value, asked.metric, asked.is_feasible = metric.value, metric.whole, score.is_feasible
         asked.state = state or (TrialState.FAILED if value is None else TrialState.SUCCEEDED)
         del self._asked[asked.id]
-        self._advisor.trial_end(asked.id, asked.state, None if value is None else orient(value, self.mode))
-        if value is not None and (
-            self.best is None
-            or self.best.value is None
-            or orient(value, self.mode) < orient(self.best.value, self.mode)
-        ):
-            self.best = asked
+        self._advisor.trial_end(asked.id, asked.state, score)
+        if score is not None and score.is_feasible:
+            self._front.add(score.values, asked)
+            if self.best is None or self.best.value is None or score < orient(self.best.value, self.mode):
+                self.best = asked
 
-    def add(self, points: Iterable[tuple[Parameters, float]]) -> None:
-        """Results from elsewhere, in the user's orientation."""
+    def add(self, points: Iterable[tuple[Parameters, float | Mapping[str, Any]]]) -> None:
+        """Results from elsewhere, as `tell` takes them."""
         self._advisor.import_data(
-            [Observation(parameters, orient(_finite(value), self.mode)) for parameters, value in points]
+            [
+                Observation(
+                    parameters, self.objectives.score(_finite(self.objectives.read_final(_plain(value))))
+                )
+                for parameters, value in points
+            ]
         )
 
     def __iter__(self) -> AskTell:
@@ -146,17 +185,23 @@ def make_advisor(
     algorithm: str | Tuner | Advisor,
     assessor: str | Assessor | None = None,
     arguments: Mapping[str, Any] | None = None,
+    objectives: Objectives | None = None,
 ) -> Advisor:
     """An advisor from the name of an installed algorithm, or from an object.
 
+    Args:
+        algorithm, assessor: By name or as objects.
+        arguments: What a configuration would have under `classArgs`; with a name only.
+        objectives: What it will be told of; constraints that it does not know are seen to.
+
     Raises:
         PluginError: No algorithm of that name.
-        ConfigError: It does not take these arguments.
+        ConfigError: It does not take these arguments, or several objectives.
     """
     made = _by_name("tuner", algorithm, arguments) if isinstance(algorithm, str) else algorithm
-    if isinstance(made, Advisor):
-        return made
-    return TunerAdvisor(made, _by_name("assessor", assessor) if isinstance(assessor, str) else assessor)
+    if not isinstance(made, Advisor):
+        made = TunerAdvisor(made, _by_name("assessor", assessor) if isinstance(assessor, str) else assessor)
+    return made if objectives is None else fitted(made, objectives)
 
 
 def _by_name(kind: str, name: str, arguments: Mapping[str, Any] | None = None) -> Any:
@@ -167,8 +212,11 @@ def _by_name(kind: str, name: str, arguments: Mapping[str, Any] | None = None) -
     return instantiate(kind, config)
 
 
-def _finite(value: float) -> float:
-    metric = Metric.read(value)
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _finite(metric: Metric) -> Metric:
     if not metric.is_finite:
-        raise MetricError(f"the result is {value!r}; tell a finite number, or None for a failed trial")
-    return metric.default
+        raise MetricError(f"the result is {metric}; tell a finite number, or None for a failed trial")
+    return metric

@@ -5,9 +5,11 @@ composed into one by `tune_core.algorithms.compose`. All calls to one algorithm 
 order of the experiment's record, and run outside the event loop; it may take its time.
 
 Values are oriented before an algorithm sees them: **lower is better**, whatever the user's
-`optimize_mode`, and always finite. Randomness comes from `self.rng(parameter_id)`, which depends
-on the experiment's seed and the number of the proposal alone: this is what makes a resumed
-experiment go on exactly as an undisturbed one would.
+`optimize_mode`, and always finite. A result is a `Score`: a number, the first objective, which also
+has all objectives and says by how much constraints are broken.
+
+Randomness comes from `self.rng(parameter_id)`, which depends on the experiment's seed and the number
+of the proposal alone: this is what makes a resumed experiment go on exactly as an undisturbed one would.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from tune_core.objectives import Score
 from tune_core.trial import Parameters, TrialState
 
 if TYPE_CHECKING:
@@ -32,11 +35,20 @@ class Observation:
     """One finished evaluation that came from elsewhere: an earlier experiment, a file.
 
     Attributes:
-        value: Oriented, lower is better, finite.
+        value: Oriented, lower is better, finite; a `Score`, or a plain number for one objective.
     """
 
     parameters: Parameters
     value: float
+
+    def to_json(self) -> dict[str, Any]:
+        """For the record."""
+        return {"parameters": self.parameters, "value": Score.of(self.value).to_json()}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """What `to_json` gave."""
+        return cls(content["parameters"], Score.from_json(content["value"]))
 
 
 class _Seeded:
@@ -45,6 +57,15 @@ class _Seeded:
     default_optimize_mode: ClassVar[str] = "maximize"
     """What a configuration without `optimize_mode` means, for information only: the kernel
     orients values."""
+
+    many_objectives: ClassVar[bool] = False
+    """Whether it looks for a whole front: takes `Score.values` rather than the number that a score is.
+    An experiment with several objectives refuses an algorithm that does not. For a plugin's, its
+    `Driver` says so too."""
+
+    handles_constraints: ClassVar[bool] = False
+    """Whether it heeds `Score.violation`. Otherwise the kernel hands it scores in which every
+    infeasible result is behind every feasible one, and nothing is said of violations."""
 
     _seed: int = 0
 
@@ -110,7 +131,8 @@ class Tuner(_Seeded, ABC):
 
     @abstractmethod
     def receive_trial_result(self, parameter_id: int, parameters: Parameters, value: float) -> None:
-        """A trial succeeded with `value` (oriented: lower is better)."""
+        """A trial succeeded with `value`, oriented: lower is better. From the kernel it is a `Score`;
+        `Score.of(value)` makes one of a plain number, too."""
 
     def trial_end(self, parameter_id: int, success: bool) -> None:
         """A trial is over. `success` means that it had a result, which was received before."""
@@ -148,6 +170,11 @@ class Advisor(_Seeded, ABC):
     `report_intermediate` for an algorithm that has no use for them.
     """
 
+    @property
+    def algorithm_name(self) -> str:
+        """What messages call it."""
+        return type(self).__name__
+
     listens: bool = True
     replays_proposals: bool = True  # as `Tuner.replays_proposals`
 
@@ -173,7 +200,7 @@ class Advisor(_Seeded, ABC):
 
     @abstractmethod
     def trial_end(self, parameter_id: int, state: TrialState, value: float | None) -> None:
-        """A trial is over. `value` is its oriented final result.
+        """A trial is over. `value` is its oriented final result, a `Score`.
 
         None unless it SUCCEEDED, or was stopped early by this algorithm and the configuration asks
         for its last result to count. Also None for a trial that SUCCEEDED without reporting one.

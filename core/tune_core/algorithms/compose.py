@@ -36,12 +36,19 @@ class TunerAdvisor(Advisor):
         self.assessor = assessor
         self.listens = assessor is not None
         self.replays_proposals = tuner.replays_proposals
-        self.default_optimize_mode = tuner.default_optimize_mode  # type: ignore[misc] # each tuner has its own
+        # Each tuner has its own.
+        self.default_optimize_mode = tuner.default_optimize_mode  # type: ignore[misc]
+        self.many_objectives = tuner.many_objectives  # type: ignore[misc]
+        self.handles_constraints = tuner.handles_constraints  # type: ignore[misc]
         self._parameters: dict[int, Parameters] = {}  # of trials that are not over
         self._histories: dict[int, list[float]] = {}
         self._seen: dict[Hashable, Parameters | None] = {}
         self._unseen: Iterator[Parameters] | None = None
         self._looked_at: Parameters | None = None  # the first of the grid that may not be seen yet
+
+    @property
+    def algorithm_name(self) -> str:
+        return type(self.tuner).__name__
 
     def set_seed(self, seed: int) -> None:
         super().set_seed(seed)

@@ -11,6 +11,7 @@ import click
 from tune_core.cli.options import as_json, complete_experiment, experiment_argument
 from tune_core.cli.output import clean, duration, in_a_line, number, print_json, print_table, remark, when
 from tune_core.errors import ExperimentBusyError, TrainingServiceError, TuneError
+from tune_core.objectives import DEFAULT_KEY, Objectives
 from tune_core.trial import TrialState
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def show(experiment: str | None, as_json: bool) -> None:
     from tune_core.store.reader import Record
 
     directory = find_experiment(experiment)
-    row = summary(directory)
+    row = summary(directory, with_front=True)
     if as_json:
         print_json(row)
         return
@@ -75,7 +76,9 @@ def show(experiment: str | None, as_json: bool) -> None:
         ("because", crashed or row["reason"]),
         ("trouble", row["trouble"]),
         ("trials", trials_text(row["counts"], row["max_trials"])),
+        ("objectives", row["objectives"] and _objectives_text(row)),
         ("best", best and f"{number(best['value'])} in trial {best['sequence']}, to {row['mode']}"),
+        ("front", row.get("front") and f"{len(row['front'])} trials: tune best {row['id']}"),
         ("concurrency", row["concurrency"]),
         ("created", when(row["created"])),
         ("ran for", duration(row["elapsed_s"])),
@@ -202,13 +205,30 @@ def _refuse_if_trials_run(directory: ExperimentDirectory) -> None:
         )
 
 
-def summary(directory: ExperimentDirectory) -> dict[str, Any]:
-    """An experiment as `--json` gives it. One that cannot be read says so in its status."""
+def _objectives_text(row: dict[str, Any]) -> str:
+    """`maximize accuracy, minimize latency; latency at most 20`; empty where `best` says it all."""
+    objectives = Objectives.of_state(row)
+    bounds = ", ".join(f"{key} {bound}" for key, bound in objectives.constraints.items())
+    words = "" if objectives.is_plain and objectives.primary == DEFAULT_KEY else str(objectives)
+    return f"{words}; {bounds}" if bounds else words
+
+
+def summary(directory: ExperimentDirectory, *, with_front: bool = False) -> dict[str, Any]:
+    """An experiment as `--json` gives it. One that cannot be read says so in its status.
+
+    Args:
+        directory: Its folder.
+        with_front: Also `front`, if it has several objectives, which takes a look at every trial.
+    """
+    from tune_core.cli.trial import trial_row
     from tune_core.store.reader import Record
 
     try:
         with Record(directory) as record:
-            return _summary(directory, record)
+            row = _summary(directory, record)
+            if with_front and len(row["objectives"]) > 1:
+                row["front"] = [trial_row(trial) for trial in record.front()]
+            return row
     except TuneError as err:
         empty = dict.fromkeys(
             ("name", "mode", "seed", "created", "ended", "elapsed_s", "max_trials", "max_duration_s")
@@ -222,6 +242,8 @@ def summary(directory: ExperimentDirectory) -> dict[str, Any]:
             **empty,
             "trouble": "",
             "concurrency": None,
+            "objectives": {},
+            "constraints": {},
             "counts": {},
             "waiting": {},
             "best": None,
@@ -245,7 +267,7 @@ def _summary(directory: ExperimentDirectory, record: Record) -> dict[str, Any]:
         "reason": state.get("reason", ""),
         "managed": record.is_managed(),
         "name": state.get("name", ""),
-        "mode": state.get("mode"),
+        **(Objectives.of_state(state).to_state() if "mode" in state else _NOTHING_ASKED),
         "seed": state.get("seed"),
         "created": state.get("created"),
         "ended": state.get("ended"),
@@ -258,6 +280,9 @@ def _summary(directory: ExperimentDirectory, record: Record) -> dict[str, Any]:
         "waiting": waiting,
         "best": trial_row(best[0]) if best else None,
     }
+
+
+_NOTHING_ASKED: dict[str, Any] = {"mode": None, "objectives": {}, "constraints": {}}
 
 
 def crash_text(record: Record) -> str:

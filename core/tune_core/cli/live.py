@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from tune_core.cli.output import clean, duration, in_a_line, number, parameters_text
+from tune_core.objectives import DEFAULT_KEY
 from tune_core.trial import TrialState
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ __all__ = ["Display", "display", "time_left_s"]
 _LINE_S = 1.0  # at most one line a second
 _SILENCE_S = 60.0  # and one a minute though nothing changed
 _TRIALS_SHOWN = 12
+_FRONT_SHOWN = 6
 
 
 class Display(Protocol):
@@ -60,7 +62,11 @@ def headline(view: ExperimentView) -> str:
         if count and state is not TrialState.SUCCEEDED
     ]
     if view.best is not None and view.best.value is not None:
-        parts.append(f"best {number(view.best.value)} (trial {view.best.sequence})")
+        key = "" if view.objectives.primary == DEFAULT_KEY else f"{clean(view.objectives.primary)} "
+        parts.append(f"best {key}{number(view.best.value)} (trial {view.best.sequence})")
+        parts += [f"{len(view.front)} on the front"] if view.front else []
+    elif view.objectives.constraints and view.counts.get(TrialState.SUCCEEDED):
+        parts.append("none keeps the constraints yet")
     parts.append(duration(view.elapsed_s))
     left = time_left_s(view)
     if left is not None and view.status == "RUNNING":
@@ -108,7 +114,7 @@ class _Lines:
 
     def show(self, view: ExperimentView) -> None:
         now = time.monotonic()
-        news = (dict(view.counts), view.status, view.trouble, view.best and view.best.value)
+        news = (dict(view.counts), view.status, view.trouble, view.best and view.best.value, len(view.front))
         if now - self._spoke < (_SILENCE_S if news == self._last else _LINE_S):
             return
         self._last, self._spoke = news, now
@@ -152,7 +158,9 @@ def picture(view: ExperimentView) -> RenderableType:
         bar = ProgressBar(total=view.max_trials, completed=min(ended, view.max_trials), width=60)
         parts.append(Columns([bar]))  # a bar alone does not end its line
     parts.append(Text(headline(view)))
-    if view.best is not None:
+    if view.front:
+        parts.append(_front_table(view))
+    elif view.best is not None:
         parts.append(
             Text(
                 f"best so far: {parameters_line(view.best)}", style="green", overflow="ellipsis", no_wrap=True
@@ -164,6 +172,23 @@ def picture(view: ExperimentView) -> RenderableType:
     if view.running:
         parts.append(_trial_table(view))
     return Group(*parts)
+
+
+def _front_table(view: ExperimentView) -> RenderableType:
+    """The best of the front by the first objective."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, expand=True, style="green")
+    for title in ("front", *view.objectives.keys):
+        table.add_column(clean(title), no_wrap=True)
+    table.add_column("parameters", no_wrap=True, overflow="ellipsis", ratio=1)
+    for trial in view.front[:_FRONT_SHOWN]:
+        numbers = view.objectives.numbers_of(trial.final_metric).values()
+        table.add_row(str(trial.sequence), *(number(each) for each in numbers), Text(parameters_line(trial)))
+    if len(view.front) > _FRONT_SHOWN:
+        table.add_row(f"and {len(view.front) - _FRONT_SHOWN} more")
+    return table
 
 
 def _trial_table(view: ExperimentView) -> RenderableType:

@@ -38,7 +38,7 @@ def run(config: Path, experiment_id: str | None, quiet: bool, as_json: bool) -> 
 
     Ctrl-C asks, then stops it cleanly; `tune resume` goes on later. If the terminal goes away, the
     experiment goes on without it: `tune view`. The exit code is 0 when it is done, 1 when it failed
-    or no trial succeeded, 130 when it was stopped from here.
+    or no trial succeeded or none kept the constraints, 130 when it was stopped from here.
     """
     from tune_core.api import Experiment
 
@@ -289,15 +289,22 @@ class _Signals:
 
 def _report(experiment: Experiment, status: str, stopped_here: bool, as_json: bool) -> int:
     """Print how it ended; returns the exit code."""
+    from tune_core.cli.best import print_front, why_none
     from tune_core.cli.experiment import summary, trials_text
 
-    row = summary(experiment.directory)
+    row = summary(experiment.directory, with_front=True)
     failed = [] if row["best"] else experiment.trials(TrialState.FAILED)
+    with experiment.record() as record:
+        objectives, infeasible = record.objectives(), row["best"] is None and record.has_results()
+        none = why_none(record) if infeasible else ""
     if as_json:
         print_json(row)
     else:
         print(f"experiment {experiment.id}: {status}, {trials_text(row['counts'], row['max_trials'])}")
-        if best := row["best"]:
+        if objectives.are_many and row.get("front"):
+            print(f"{len(row['front'])} results that no other beats: {objectives}")
+            print_front(objectives, experiment.front)
+        elif best := row["best"]:
             print(f"best result {number(best['value'])} in trial {best['sequence']} ({best['id']})")
             print_parameters(best["parameters"])
     sys.stdout.flush()
@@ -307,6 +314,9 @@ def _report(experiment: Experiment, status: str, stopped_here: bool, as_json: bo
     if status == "STOPPED":
         remark(f"go on later: tune resume {experiment.id}")
         return 130 if stopped_here else 0
+    if infeasible:
+        remark(none)
+        return 1
     if failed:
         reason = "\n  ".join(failed[-1].reason.splitlines())
         remark(f"no trial succeeded; the last one failed: {reason}")

@@ -88,21 +88,26 @@ def _running() -> Iterator[ExperimentView]:
 
 def view_row(view: ExperimentView) -> dict[str, Any]:
     """A picture of an experiment as `--json` gives it."""
-    return {**asdict(view), "counts": {state.value: count for state, count in view.counts.items()}}
+    counts = {state.value: count for state, count in view.counts.items()}
+    row = {**asdict(view), "counts": counts, **view.objectives.to_state()}
+    return row if view.objectives.are_many else {key: each for key, each in row.items() if key != "front"}
 
 
 def view_of(record: Record) -> ExperimentView:
     """The picture that the record gives."""
     from tune_core.experiment.view import ExperimentView
+    from tune_core.objectives import Objectives
     from tune_core.trial import TrialState
 
     state, best = record.state(), record.best(1)
+    objectives = Objectives.of_state(state)
+    front = record.front() if objectives.are_many else []
     limits = state.get("limits") or {}
     return ExperimentView(
         id=record.directory.id,
         name=state.get("name", ""),
         directory=record.directory.path,
-        mode=state.get("mode", ""),
+        objectives=objectives,
         status=record.status(),
         reason=state.get("reason", ""),
         trouble=state.get("trouble", ""),
@@ -114,6 +119,7 @@ def view_of(record: Record) -> ExperimentView:
         max_trials=limits.get("trials"),
         max_duration_s=limits.get("duration_s"),
         elapsed_s=record.elapsed_s(),
+        front=tuple(map(_trial_view, front)),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
@@ -16,12 +17,13 @@ from tune_core.config.problems import Problem, did_you_mean, error_of
 from tune_core.config.usercode import user_class
 from tune_core.errors import ConfigError, PluginError, SearchSpaceError
 from tune_core.hookspecs import Driver
+from tune_core.metric import MODES, Mode
+from tune_core.objectives import DEFAULT_KEY
 from tune_core.plugins import missing_methods, plugins
 from tune_core.space import Leaf, SearchSpace
 
-__all__ = ["MODES", "Choice", "arguments_model", "checked_arguments", "choose", "instantiate"]
+__all__ = ["Choice", "arguments_model", "checked_arguments", "choose", "instantiate"]
 
-MODES = ("minimize", "maximize")
 _BASES: dict[str, tuple[type, ...]] = {
     "tuner": (Tuner, Advisor),
     "assessor": (Assessor,),
@@ -36,7 +38,8 @@ class Choice:
     Attributes:
         kind: `tuner`, `assessor` or `advisor`; an advisor may have been chosen under `tuner`.
         arguments: For the constructor; without `optimize_mode` and `seed` unless it names them.
-        optimize_mode: `minimize` or `maximize`: the user's, or else the algorithm's own default.
+        modes: The objectives, by metric key, the primary first: `minimize` or `maximize`, the user's or
+            else the algorithm's own default.
         mode_given: Whether the user said it.
         seed: The user's, from `classArgs`.
         driver: None for a class of the user's own.
@@ -45,7 +48,7 @@ class Choice:
     kind: str
     cls: type
     arguments: dict[str, Any]
-    optimize_mode: str
+    modes: Mapping[str, Mode]
     mode_given: bool
     seed: int | None
     driver: Driver | None = None
@@ -53,6 +56,11 @@ class Choice:
     @property
     def name(self) -> str:
         return self.driver.name if self.driver else self.cls.__name__
+
+    @property
+    def optimize_mode(self) -> Mode:
+        """That of the primary objective."""
+        return next(iter(self.modes.values()))
 
     def check_space(self, space: SearchSpace) -> None:
         """Refuse what the driver says it does not take.
@@ -125,12 +133,13 @@ def choose(kind: str, config: AlgorithmConfig) -> Choice:
         kind = _kind_of(kind, cls)
     arguments = dict(config.class_args)
     problems = []
-    mode = arguments.pop("optimize_mode", None)
-    if mode is not None and mode not in MODES:
-        near = did_you_mean(str(mode), MODES)
-        problems.append(
-            Problem(("classArgs", "optimize_mode"), f"{mode!r} is not minimize or maximize{near}")
-        )
+    given = arguments.pop("optimize_mode", None)
+    wrong = _wrong_modes(kind, given)
+    problems += [each.within(("classArgs", "optimize_mode")) for each in wrong]
+    modes: dict[str, Mode] = {}
+    if given is not None and not wrong:
+        modes = {DEFAULT_KEY: given} if isinstance(given, str) else dict(given)
+    mode = next(iter(modes.values()), None)
     seed = arguments.pop("seed", None)
     if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63):
         problems.append(Problem(("classArgs", "seed"), f"{seed!r} is not a whole number from 0"))
@@ -139,7 +148,7 @@ def choose(kind: str, config: AlgorithmConfig) -> Choice:
     except ConfigError as err:
         problems += [problem.within(("classArgs",)) for problem in err.problems]
     named = inspect.signature(cls).parameters
-    if "user_mode" in named and mode is None:
+    if "user_mode" in named and given is None:
         text = "optimize_mode is missing, minimize or maximize: results are compared with numbers of yours"
         problems.append(Problem(("classArgs",), text))
     if problems:
@@ -149,7 +158,23 @@ def choose(kind: str, config: AlgorithmConfig) -> Choice:
     arguments |= {"user_mode": mode} if "user_mode" in named else {}
     arguments |= {"seed": seed} if "seed" in named and seed is not None else {}
     default = getattr(cls, "default_optimize_mode", "maximize")  # NNI's, for all but a few
-    return Choice(kind, cls, arguments, mode or default, mode is not None, seed, driver)
+    return Choice(kind, cls, arguments, modes or {DEFAULT_KEY: default}, bool(modes), seed, driver)
+
+
+def _wrong_modes(kind: str, given: Any) -> list[Problem]:
+    """What is wrong with an `optimize_mode`: it is a mode, or one for each metric key."""
+    if isinstance(given, Mapping) and kind == "assessor":
+        return [Problem((), "an assessor judges by the first objective alone: write minimize or maximize")]
+    if isinstance(given, Mapping) and given:
+        return [
+            Problem((key,), f"{each!r} is not minimize or maximize{did_you_mean(str(each), MODES)}")
+            for key, each in given.items()
+            if each not in MODES
+        ]
+    if given is None or given in MODES:
+        return []
+    more = "" if kind == "assessor" or isinstance(given, str) else ", nor a section with one for each metric"
+    return [Problem((), f"{given!r} is not minimize or maximize{more}{did_you_mean(str(given), MODES)}")]
 
 
 def instantiate(kind: str, config: AlgorithmConfig) -> Any:

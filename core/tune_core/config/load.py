@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tune_core.algorithms.feasible_first import refusal
 from tune_core.config.algorithm import Choice, choose
 from tune_core.config.checking import check, forgive_keys
 from tune_core.config.document import Document, read_document
@@ -15,6 +16,7 @@ from tune_core.config.problems import KeyPath, Place, Problem, error_of
 from tune_core.config.remarks import remarks_on
 from tune_core.config.upgrade import is_version_1, upgrade
 from tune_core.errors import ConfigError, SearchSpaceError, TrainingServiceError
+from tune_core.objectives import Objectives
 from tune_core.plugins import plugins
 from tune_core.space import SearchSpace
 
@@ -69,6 +71,7 @@ def verify(config: ExperimentConfig) -> list[Problem]:
         problems.append(Problem(("trialCodeDirectory",), f"no folder {str(config.trial_code_directory)!r}"))
     problems += _check_service(config)
     problems += _check_points(config)
+    problems += _check_objectives(config, choices)
     config.remarks[:] = remarks_on(config, choices)
     return problems
 
@@ -153,6 +156,22 @@ def _check_points(config: ExperimentConfig) -> list[Problem]:
             for each in err.problems:
                 what = f"{each.path}: {each.message}" if each.path and not each.keys else each.message
                 problems.append(Problem(("initialPoints", number, *each.keys), what))
+    return problems
+
+
+def _check_objectives(config: ExperimentConfig, choices: Mapping[str, Choice]) -> list[Problem]:
+    """What is asked of results, and is beyond the algorithm or the other keys."""
+    problems = []
+    for key in ("tuner", "advisor"):
+        if (choice := choices.get(key)) is None:
+            continue
+        objectives = Objectives.of(choice.modes, config.bounds)
+        if objectives.are_many and not getattr(choice.cls, "many_objectives", False):
+            problems.append(Problem((key, "classArgs", "optimize_mode"), refusal(choice.name, objectives)))
+        if config.include_intermediate_results and not objectives.is_plain:
+            what = "several objectives" if objectives.are_many else "constraints"
+            text = f"excludes {what}: an intermediate result has the first objective only"
+            problems.append(Problem(("includeIntermediateResults",), text))
     return problems
 
 

@@ -23,6 +23,7 @@ from tune_core.config.checking import ConfigModel, check
 from tune_core.config.problems import Problem, error_of
 from tune_core.config.values import Directory, Duration, FilePath, Indices
 from tune_core.errors import PluginError
+from tune_core.objectives import Bound
 from tune_core.plugins import plugins
 
 __all__ = ["AlgorithmConfig", "ExperimentConfig", "FailureBrake", "ServiceConfig", "TrialRetry"]
@@ -124,6 +125,26 @@ class FailureBrake(ConfigModel):
     within: Duration = Field(default=5, description="each within this time of its start.")
 
 
+class BoundConfig(ConfigModel):
+    """What a metric of a final result may be."""
+
+    min: Annotated[float, Field(allow_inf_nan=False)] | None = Field(default=None, description="At least.")
+    max: Annotated[float, Field(allow_inf_nan=False)] | None = Field(default=None, description="At most.")
+
+    @classmethod
+    def conflicts(cls, data: Mapping[str, Any]) -> list[Problem]:
+        limits = [each for each in (data.get("min"), data.get("max")) if each is not None]
+        if not limits:
+            return [Problem((), "needs min, max or both")]
+        if (
+            len(limits) == 2
+            and all(isinstance(each, int | float) for each in limits)
+            and limits[0] > limits[1]
+        ):
+            return [Problem(("min",), f"{limits[0]!r} is above max, {limits[1]!r}")]
+        return []
+
+
 def _not_yet(what: str) -> BeforeValidator:
     def refuse(value: Any) -> None:
         if value not in (None, False):
@@ -149,6 +170,11 @@ class ExperimentConfig(ConfigModel):
     initial_points: list[dict[str, Any]] = Field(
         default_factory=list,
         description="Configurations to try first, in this order; the algorithm learns from them too.",
+    )
+    constraints: dict[Text, BoundConfig] = Field(
+        default_factory=dict,
+        description="Bounds on metrics of final results, such as `{latency: {max: 20}}`. What breaks one is "
+        "kept, but is never the best.",
     )
     trial_command: Text = Field(description="Runs one trial; a line for the shell.")
     trial_code_directory: Directory = Field(
@@ -234,6 +260,11 @@ class ExperimentConfig(ConfigModel):
         assert chosen is not None
         return chosen
 
+    @property
+    def bounds(self) -> dict[str, Bound]:
+        """The constraints."""
+        return {key: Bound(each.min, each.max) for key, each in self.constraints.items()}
+
     @field_validator("trial_command")
     @classmethod
     def _command_says_something(cls, value: str) -> str:
@@ -253,6 +284,11 @@ class ExperimentConfig(ConfigModel):
     @classmethod
     def _none_is_empty(cls, value: Any) -> Any:
         return [] if value is None else value
+
+    @field_validator("constraints", mode="before")
+    @classmethod
+    def _none_is_no_constraint(cls, value: Any) -> Any:
+        return {} if value is None else value
 
     @field_validator("trial_retry", mode="before")
     @classmethod

@@ -7,10 +7,11 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
 
-from tune_core.config.algorithm import MODES, arguments_model
+from tune_core.config.algorithm import arguments_model
 from tune_core.config.checking import closed
 from tune_core.config.model import ExperimentConfig
 from tune_core.errors import PluginError
+from tune_core.metric import MODES
 from tune_core.plugins import Found, plugins
 
 __all__ = ["json_schema"]
@@ -18,7 +19,13 @@ __all__ = ["json_schema"]
 Schema = dict[str, Any]
 
 _COMMON: Schema = {
-    "optimize_mode": {"enum": list(MODES), "description": "Whether lower or higher results are better."},
+    "optimize_mode": {
+        "description": "Whether lower or higher results are better; for several objectives, of each metric.",
+        "anyOf": [
+            {"enum": list(MODES)},
+            {"type": "object", "minProperties": 1, "additionalProperties": {"enum": list(MODES)}},
+        ],
+    },
     "seed": {"type": "integer", "minimum": 0, "description": "Makes the proposals repeatable."},
 }
 

@@ -70,8 +70,7 @@ class Advice:
 
     @property
     def name(self) -> str:
-        inner = getattr(self.advisor, "tuner", self.advisor)
-        return type(inner).__name__
+        return self.advisor.algorithm_name
 
     @property
     def busy_s(self) -> float:

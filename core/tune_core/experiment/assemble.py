@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tune_core.algorithms.base import Advisor
 from tune_core.algorithms.compose import TunerAdvisor
+from tune_core.algorithms.feasible_first import fitted
 from tune_core.config.algorithm import Choice, choose
 from tune_core.config.model import AlgorithmConfig, ExperimentConfig
 from tune_core.config.problems import error_of
@@ -17,6 +18,7 @@ from tune_core.errors import ConfigError
 from tune_core.experiment.manager import Parts, create_record
 from tune_core.experiment.platform import make_service
 from tune_core.experiment.settings import Limits, Settings
+from tune_core.objectives import Objectives
 from tune_core.plugins import plugins
 from tune_core.space import SearchSpace
 from tune_core.store.directory import ExperimentDirectory, create_experiment
@@ -34,10 +36,11 @@ def assemble(config: ExperimentConfig) -> Parts:
     algorithm = _choose("tuner" if config.tuner else "advisor", config.algorithm)
     assessor = _choose("assessor", config.assessor) if config.assessor else None
     gpus = config.tuner_gpu_indices
+    settings = _settings(config, algorithm)
     return Parts(
-        settings=_settings(config, algorithm),
+        settings=settings,
         search_space=_space(config),
-        advisor=_advisor(algorithm, assessor),
+        advisor=fitted(_advisor(algorithm, assessor), settings.objectives),
         check_space=algorithm.check_space,
         service=make_service(config.training_service),
         notify=plugins().notify if _observed() else None,
@@ -118,7 +121,7 @@ def _settings(config: ExperimentConfig, algorithm: Choice) -> Settings:
     brake = config.failure_brake
     return Settings(
         name=config.experiment_name or "",
-        mode=algorithm.optimize_mode,
+        objectives=Objectives.of(algorithm.modes, config.bounds),
         seed=seed,
         command=config.trial_command,
         code_directory=Path(config.trial_code_directory),

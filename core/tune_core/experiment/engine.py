@@ -79,7 +79,7 @@ class Engine:
         self.service = service
         self.status = "INITIALIZED"
         self.reason = ""
-        self.roster = Roster(restored, settings.mode)
+        self.roster = Roster(restored, settings.objectives)
         self.journal = Journal(writer, lambda error: self._fail(f"the record failed: {error}"))
         condemned = {trial.key for trial in self.roster.live.values() if trial.condemned}
         self.advice = Advice(advisor, writer.last_id, self._fail_algorithm, condemned)
@@ -183,7 +183,7 @@ class Engine:
             self._exhausted = False
             self.wake()
 
-        data = [asdict(observation) for observation in observations]
+        data = [observation.to_json() for observation in observations]
         async with self._numbering:  # or an algorithm that is just giving up would not hear of it
             await self.journal.event("imported", None, recorded, observations=data)
 
@@ -212,13 +212,14 @@ class Engine:
             id=self.directory.id,
             name=self.settings.name,
             directory=self.directory.path,
-            mode=self.settings.mode,
+            objectives=self.settings.objectives,
             status=self.status,
             reason=self.reason,
             trouble="; ".join(filter(None, self._troubles.values())),
             activity=self._activity(),
             counts=self.roster.counts(),
             best=self.roster.best,
+            front=tuple(self.roster.front),
             running=tuple(trial.view() for trial in self.roster.live.values()),
             concurrency=self.limits.concurrency,
             max_trials=self.limits.trials,

@@ -68,7 +68,7 @@ def create_record(directory: ExperimentDirectory, parts: Parts, config: dict[str
     data = {
         "config": config,
         "name": settings.name,
-        "mode": settings.mode,
+        **settings.objectives.to_state(),
         "seed": settings.seed,
         "search_space": parts.search_space.raw,
         "first_search_space": parts.search_space.raw,
@@ -164,7 +164,7 @@ async def _prepare(directory: ExperimentDirectory, parts: Parts, writer: Writer,
         def rebuild() -> int:
             parts.advisor.set_seed(seed)
             parts.advisor.update_search_space(parts.search_space)
-            return replay(connection, parts.advisor, restored, settings.mode)
+            return replay(connection, parts.advisor, restored)
 
         if restored.next_sequence:
             _log.info("replaying the record of %d trials", restored.next_sequence)
@@ -173,9 +173,9 @@ async def _prepare(directory: ExperimentDirectory, parts: Parts, writer: Writer,
         except TuneError:
             raise
         except Exception as err:
-            name = type(getattr(parts.advisor, "tuner", parts.advisor)).__name__
             raise AlgorithmError(
-                f"{name} failed while its recorded calls were repeated: {type(err).__name__}: {err}\n"
+                f"{parts.advisor.algorithm_name} failed while its recorded calls were repeated:"
+                f" {type(err).__name__}: {err}\n"
                 f"  nothing is lost. The traceback is in {directory.log / 'manager.log'}; when the cause is"
                 f" mended: tune resume {directory.id}"
             ) from err

@@ -62,12 +62,12 @@ def _ask_algorithm(directory: ExperimentDirectory, space: SearchSpace) -> None:
         restored = restore(connection)
         parts.advisor.set_seed(int(restored.state["seed"]))
         parts.advisor.update_search_space(parts.search_space)
-        replay(connection, parts.advisor, restored, parts.settings.mode)
+        replay(connection, parts.advisor, restored)
         parts.advisor.update_search_space(space)
     except TuneError:
         raise
     except Exception as err:
-        name = type(getattr(parts.advisor, "tuner", parts.advisor)).__name__
+        name = parts.advisor.algorithm_name
         raise AlgorithmError(f"{name} fails on this search space: {type(err).__name__}: {err}") from err
     finally:
         connection.close()

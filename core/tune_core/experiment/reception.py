@@ -120,7 +120,7 @@ class Reception:
             reason=outcome.reason,
             value=outcome.value,
             metric=outcome.metric,
-            advised=outcome.advised,
+            advised=None if outcome.advised is None else outcome.advised.to_json(),
         )
         self._engine.trial_ended(view)
 
@@ -158,7 +158,9 @@ class Reception:
             _log.warning("trial %s reported a second final result; the first one counts", trial.id)
             return None
         try:
-            metric = Metric.read(message.value)
+            objectives = self._settings.objectives
+            read = objectives.read_final if is_final else objectives.read_intermediate
+            metric = read(message.value)
         except MetricError as err:
             _log.warning("trial %s: its %s result was refused: %s", trial.id, message.kind, err)
             if is_final:
@@ -170,11 +172,12 @@ class Reception:
             trial.final = metric
         else:
             trial.intermediates += 1
-            trial.last_value = metric.default
+            trial.last_value = metric.value
         return metric
 
     def _row(self, trial: LiveTrial, message: Message, metric: Metric) -> MetricRow:
-        plain = metric.is_finite and not isinstance(metric.whole, dict)
+        is_finite = math.isfinite(metric.value)
+        plain = is_finite and not isinstance(metric.whole, dict)
         return MetricRow(
             id=self._journal.writer.number(),
             time=_seconds(message.time),
@@ -182,7 +185,7 @@ class Reception:
             attempt=trial.attempt,
             sequence=message.sequence,
             final=int(message.kind == "final"),
-            value=metric.default if metric.is_finite else None,
+            value=metric.value if is_finite else None,
             data=None if plain else dump_json(metric.whole),
         )
 
@@ -205,7 +208,7 @@ class Reception:
         if not self._advice.listens:
             return
         values = [
-            orient(metric.default, self._settings.mode)
+            orient(metric.value, self._settings.objectives.mode)
             for kind, metric in told
             if kind == "intermediate" and metric.is_finite
         ]

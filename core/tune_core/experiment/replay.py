@@ -14,7 +14,7 @@ import math
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +22,11 @@ from tune_core.algorithms.base import Advisor, Observation
 from tune_core.errors import MetricError, NoMoreTrial
 from tune_core.experiment.trials import LiveTrial
 from tune_core.experiment.view import TrialView
-from tune_core.metric import Metric, orient
+from tune_core.metric import orient
+from tune_core.objectives import Objectives, Score
 from tune_core.space import SearchSpace
+from tune_core.store.ranking import best, front
+from tune_core.store.reader import TrialRecord
 from tune_core.trial import Parameters, TrialState
 
 __all__ = ["Restored", "replay", "restore"]
@@ -37,11 +40,13 @@ class Restored:
 
     Attributes:
         running: The trials that an earlier manager left running, with their identities.
-        best: The best SUCCEEDED trial.
+        best: The best feasible result.
+        front: The results that no other one is better than, where there are several objectives.
         initial_points: How many of the configuration's own were submitted.
     """
 
     state: dict[str, Any]
+    objectives: Objectives
     live: dict[int, LiveTrial] = field(default_factory=dict)
     running: dict[int, dict[str, Any]] = field(default_factory=dict)
     next_sequence: int = 0
@@ -49,13 +54,14 @@ class Restored:
     trial_ids: set[str] = field(default_factory=set)
     exhausted: bool = False
     best: TrialView | None = None
+    front: Sequence[TrialView] = ()
     initial_points: int = 0
 
 
 def restore(connection: sqlite3.Connection) -> Restored:
     """Read everything but the algorithm."""
     state = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM state")}
-    restored = Restored(state)
+    restored = Restored(state, Objectives.of_state(state))
     (count,) = connection.execute("SELECT coalesce(max(sequence), -1) + 1 FROM trial").fetchone()
     restored.next_sequence = count
     for name, number in connection.execute("SELECT state, count(*) FROM trial GROUP BY state"):
@@ -76,10 +82,12 @@ def restore(connection: sqlite3.Connection) -> Restored:
             trial.submitted = True
             trial.started = time.monotonic() - max(0.0, time.time() - started)
             restored.running[sequence] = json.loads(identity)
-        _read_attempts(connection, trial)
+        _read_attempts(connection, trial, restored.objectives)
         restored.live[sequence] = trial
     state["run_seconds"] = max(state.get("run_seconds", 0.0), _managed_seconds(connection))
-    restored.best = _best(connection, state.get("mode", "maximize"))
+    restored.best = next(map(_view, best(connection, restored.objectives, 1)), None)
+    if restored.objectives.are_many:
+        restored.front = [_view(trial) for trial in front(connection, restored.objectives)]
     return restored
 
 
@@ -103,27 +111,19 @@ def _managed_seconds(connection: sqlite3.Connection) -> float:
     return float(before + max(0.0, last - began))
 
 
-def _best(connection: sqlite3.Connection, mode: str) -> TrialView | None:
-    order = "DESC" if mode == "maximize" else "ASC"
-    row = connection.execute(
-        "SELECT sequence, id, parameters, attempt, value, metric FROM trial"  # noqa: S608 (no user text)
-        f" WHERE value IS NOT NULL ORDER BY value {order}, sequence LIMIT 1"
-    ).fetchone()
-    if row is None:
-        return None
-    sequence, name, parameters, attempt, value, metric = row
+def _view(trial: TrialRecord) -> TrialView:
     return TrialView(
-        sequence=sequence,
-        id=name,
-        state=TrialState.SUCCEEDED,
-        parameters=json.loads(parameters),
-        attempt=attempt,
-        value=value,
-        final_metric=json.loads(metric),
+        sequence=trial.sequence,
+        id=trial.id,
+        state=trial.state,
+        parameters=trial.parameters,
+        attempt=trial.attempt,
+        value=trial.value,
+        final_metric=trial.metric,
     )
 
 
-def _read_attempts(connection: sqlite3.Connection, trial: LiveTrial) -> None:
+def _read_attempts(connection: sqlite3.Connection, trial: LiveTrial, objectives: Objectives) -> None:
     """Fill in what an unfinished trial's events and metrics say."""
     rows = connection.execute(
         "SELECT kind, data FROM event WHERE trial = ? AND kind IN ('attempt_ended', 'stop_requested')"
@@ -150,7 +150,7 @@ def _read_attempts(connection: sqlite3.Connection, trial: LiveTrial) -> None:
     ).fetchone()
     if row is not None:
         try:
-            trial.final = Metric.read(row[0] if row[1] is None else json.loads(row[1]))
+            trial.final = objectives.read_final(row[0] if row[1] is None else json.loads(row[1]))
         except MetricError as err:
             trial.refused = str(err)
 
@@ -159,7 +159,7 @@ def _read_attempts(connection: sqlite3.Connection, trial: LiveTrial) -> None:
 _Call = tuple[str, int, Any]
 
 
-def replay(connection: sqlite3.Connection, advisor: Advisor, restored: Restored, mode: str) -> int:
+def replay(connection: sqlite3.Connection, advisor: Advisor, restored: Restored) -> int:
     """Make the recorded calls again, on an advisor that has its seed and its first search space.
 
     Marks the live trials that the algorithm wants stopped. Returns how many recorded proposals
@@ -172,17 +172,18 @@ def replay(connection: sqlite3.Connection, advisor: Advisor, restored: Restored,
     condemned: set[int] = set()
     for kind, sequence, data in _calls(connection, advisor.listens):
         if kind == "metric":
-            if sequence not in condemned and not _report(advisor, sequence, data, mode):
+            if sequence not in condemned and not _report(advisor, sequence, data, restored.objectives.mode):
                 condemned.add(sequence)
         elif kind == "proposed":
             differing += not _propose(advisor, sequence, data)
         elif kind == "ended":
-            advisor.trial_end(sequence, TrialState(data["state"]), data["advised"])
+            advised = None if data["advised"] is None else Score.from_json(data["advised"])
+            advisor.trial_end(sequence, TrialState(data["state"]), advised)
         elif kind == "attempt_ended":
             condemned.discard(sequence)
             advisor.trial_restart(sequence)
         elif kind == "imported":
-            advisor.import_data([Observation(**item) for item in data["observations"]])
+            advisor.import_data([Observation.from_json(item) for item in data["observations"]])
             restored.exhausted = False
         elif kind == "space":
             advisor.update_search_space(SearchSpace.parse(data["search_space"]))

@@ -27,7 +27,7 @@ from tune_core.algorithms.base import Observation
 from tune_core.errors import ConfigError, ExperimentNotFoundError, TuneError
 from tune_core.experiment.engine import Engine
 from tune_core.experiment.settings import Limits
-from tune_core.metric import Metric, orient
+from tune_core.objectives import Objectives
 from tune_core.space import SearchSpace
 from tune_core.store.commands import Command, open_commands
 from tune_core.store.directory import ExperimentDirectory
@@ -145,7 +145,9 @@ async def _add(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _import(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
-    observations = read_observations(arguments["observations"], engine.search_space, engine.settings.mode)
+    observations = read_observations(
+        arguments["observations"], engine.search_space, engine.settings.objectives
+    )
     await engine.import_observations(observations)
     return {"count": len(observations)}
 
@@ -191,7 +193,7 @@ def check_limits(limits: Limits, changes: dict[str, Any]) -> Limits:
     return replace(limits, **changes)
 
 
-def read_observations(items: Any, space: SearchSpace, mode: str) -> list[Observation]:
+def read_observations(items: Any, space: SearchSpace, objectives: Objectives) -> list[Observation]:
     """Check imported data: a list of {parameter(s), value}, values in the user's orientation.
 
     An entry whose value is null is passed over: it is how a trial without a result is exported.
@@ -204,7 +206,7 @@ def read_observations(items: Any, space: SearchSpace, mode: str) -> list[Observa
     observations, problems = [], []
     for number, item in enumerate(items):
         try:
-            observations += _read_observation(item, space, mode)
+            observations += _read_observation(item, space, objectives)
         except (TuneError, KeyError) as err:
             problems.append(f"  entry {number}: {f'it has no {err}' if isinstance(err, KeyError) else err}")
     if problems:
@@ -213,14 +215,14 @@ def read_observations(items: Any, space: SearchSpace, mode: str) -> list[Observa
     return observations
 
 
-def _read_observation(item: Any, space: SearchSpace, mode: str) -> list[Observation]:
+def _read_observation(item: Any, space: SearchSpace, objectives: Objectives) -> list[Observation]:
     if not isinstance(item, dict):
         raise TuneError(f"{item!r} is not an object with `parameter` and `value`")
     if item["value"] is None:
         return []
     parameters = item["parameters"] if "parameters" in item else item["parameter"]
     space.check(parameters, extra=True)  # such as the TRIAL_BUDGET of an earlier experiment
-    metric = Metric.read(item["value"])
+    metric = objectives.read_final(item["value"])
     if not metric.is_finite:
-        raise TuneError(f"its value is {metric.default}")
-    return [Observation(parameters, orient(metric.default, mode))]
+        raise TuneError(f"its value is {metric}")
+    return [Observation(parameters, objectives.score(metric))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import string
 from collections import Counter
@@ -9,7 +10,8 @@ from collections import Counter
 from tune_core.experiment.replay import Restored
 from tune_core.experiment.trials import LiveTrial
 from tune_core.experiment.view import TrialView
-from tune_core.metric import Mode, orient
+from tune_core.front import Front
+from tune_core.objectives import Objectives, Score
 from tune_core.trial import AttemptKey, Parameters, TrialState
 
 __all__ = ["Roster"]
@@ -26,16 +28,21 @@ class Roster:
         held: Those of them that are recorded and wait for a slot.
         submitted: How many of them the platform has.
         next_sequence: The number of the next trial, and how many there were.
-        best: The best SUCCEEDED trial.
+        best: The best feasible result.
+        front: The feasible results that no other one is better than; empty for one objective.
     """
 
-    def __init__(self, restored: Restored, mode: Mode) -> None:
+    def __init__(self, restored: Restored, objectives: Objectives) -> None:
         self.live = dict(restored.live)
         self.held = {sequence: trial for sequence, trial in self.live.items() if not trial.submitted}
         self.submitted = len(self.live) - len(self.held)
         self.next_sequence = restored.next_sequence
-        self.best = restored.best
-        self._mode = mode
+        self.best: TrialView | None = None
+        self.front: Front[TrialView] = Front()
+        self._objectives = objectives
+        self._best_score = Score((math.inf,))
+        for view in filter(None, [restored.best, *restored.front]):
+            self._rank(view)
         self._random = random.Random()  # noqa: S311 (an id is no secret)
         self._by_id = {trial.id: trial for trial in self.live.values()}
         self._ids = restored.trial_ids
@@ -79,8 +86,8 @@ class Roster:
         """Its end is recorded."""
         del self.live[trial.sequence]
         self._over[view.state] += 1
-        if view.value is not None and (self.best is None or self._loss(view) < self._loss(self.best)):
-            self.best = view
+        if view.value is not None:
+            self._rank(view)
 
     def at(self, key: AttemptKey) -> LiveTrial | None:
         """The trial whose present attempt is `key`, unless it is over."""
@@ -96,6 +103,11 @@ class Roster:
         """Trials by state."""
         return self._over + Counter(trial.state for trial in self.live.values())
 
-    def _loss(self, view: TrialView) -> float:
-        assert view.value is not None
-        return orient(view.value, self._mode)
+    def _rank(self, view: TrialView) -> None:
+        score = self._objectives.score_of(view.final_metric)
+        if not score.is_feasible:
+            return
+        if score < self._best_score:
+            self.best, self._best_score = view, score
+        if self._objectives.are_many:
+            self.front.add(score.values, view)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tune_core.objectives import Objectives
 from tune_core.trial import Parameters
 
 __all__ = ["Limits", "Settings"]
@@ -31,6 +32,7 @@ class Settings:
     """What stays as it is for the experiment's life.
 
     Attributes:
+        objectives: What is asked of final results.
         trial_duration_s: An attempt that runs longer is ended as EARLY_STOPPED.
         failed_retries, lost_retries: How often a trial is tried again after it failed by itself,
             and after its machine or process was lost.
@@ -43,7 +45,7 @@ class Settings:
     """
 
     name: str
-    mode: str
+    objectives: Objectives
     seed: int
     command: str
     code_directory: Path

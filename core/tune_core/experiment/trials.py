@@ -10,6 +10,7 @@ from typing import Any
 from tune_core.experiment.settings import Settings
 from tune_core.experiment.view import TrialView
 from tune_core.metric import Metric, orient
+from tune_core.objectives import Objectives, Score
 from tune_core.trial import AttemptKey, Ending, Parameters, TrialState
 
 __all__ = ["LiveTrial", "Outcome", "judge"]
@@ -86,9 +87,9 @@ class Outcome:
 
     Attributes:
         state: WAITING when the trial is to run again.
-        value: The final result, in the user's orientation, if SUCCEEDED with one.
+        value: The primary objective of the final result, in the user's orientation, if SUCCEEDED with one.
         metric: The whole of it.
-        advised: What the algorithm is told: oriented, None if there is nothing to learn from.
+        advised: What the algorithm is told, None if there is nothing to learn from.
         lost: The attempt ended through no fault of the trial.
     """
 
@@ -96,7 +97,7 @@ class Outcome:
     reason: str = ""
     value: float | None = None
     metric: Any = None
-    advised: float | None = None
+    advised: Score | None = None
     lost: bool = False
 
 
@@ -104,10 +105,7 @@ def judge(trial: LiveTrial, ending: Ending, settings: Settings) -> Outcome:
     """Decide what the end of the present attempt means."""
     if ending.exit_status == 0 and trial.final is not None and trial.final.is_finite and not trial.refused:
         # Also when its end had been asked for: it was quicker, and a finished result is not thrown away.
-        value = trial.final.default
-        return Outcome(
-            TrialState.SUCCEEDED, "", value, trial.final.whole, advised=orient(value, settings.mode)
-        )
+        return _result(trial.final, settings.objectives)
     if trial.cancel is not None:
         return _cancelled(trial, settings)
     if ending.lost:
@@ -119,12 +117,19 @@ def judge(trial: LiveTrial, ending: Ending, settings: Settings) -> Outcome:
     return Outcome(_retry_or_fail(trial.failures, settings.failed_retries), reason)
 
 
+def _result(metric: Metric, objectives: Objectives) -> Outcome:
+    broken = objectives.broken(metric)
+    reason = f"infeasible: {', '.join(broken)}" if broken else ""
+    return Outcome(TrialState.SUCCEEDED, reason, metric.value, metric.whole, advised=objectives.score(metric))
+
+
 def _cancelled(trial: LiveTrial, settings: Settings) -> Outcome:
     assert trial.cancel is not None
-    counts = trial.condemned and settings.intermediate_counts and trial.last_value is not None
-    advised = orient(trial.last_value, settings.mode) if counts and trial.last_value is not None else None
-    if advised is not None and not math.isfinite(advised):
-        advised = None
+    counts = trial.condemned and settings.intermediate_counts
+    last, advised = trial.last_value, None
+    # Of several objectives, or of constraints, an intermediate result tells too little.
+    if counts and last is not None and math.isfinite(last) and settings.objectives.is_plain:
+        advised = Score((orient(last, settings.objectives.mode),))
     return Outcome(
         trial.cancel, trial.cancel_reason, advised=advised, lost=trial.cancel is TrialState.WAITING
     )
@@ -134,9 +139,7 @@ def _without_result(trial: LiveTrial) -> Outcome:
     if trial.refused:
         return Outcome(TrialState.FAILED, f"its final result was refused: {trial.refused}")
     if trial.final is not None:
-        return Outcome(
-            TrialState.FAILED, f"its final result is {trial.final.default}, which is no finite number"
-        )
+        return Outcome(TrialState.FAILED, f"its final result is {trial.final}, which is no finite number")
     return Outcome(TrialState.SUCCEEDED, "it ended well but reported no final result; nothing was learned")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tune_core.objectives import Objectives
 from tune_core.trial import TrialState
 
 __all__ = ["ExperimentView", "TrialView"]
@@ -18,7 +19,7 @@ class TrialView:
 
     Attributes:
         final_metric: The final result as reported, a number or a dictionary; None unless SUCCEEDED.
-        value: Its number, in the user's own orientation.
+        value: Its number, the primary objective, in the user's own orientation.
         reason: Why it waits, failed or was ended.
     """
 
@@ -44,7 +45,10 @@ class ExperimentView:
         trouble: What is wrong right now although the experiment goes on; empty if nothing.
         activity: What it is doing or waiting for.
         counts: Trials by state.
-        best: The best SUCCEEDED trial so far.
+        objectives: What is asked of final results.
+        best: The best feasible result so far, by the primary objective.
+        front: With several objectives, the feasible results that no other one is better than, the best
+            by the primary objective first.
         running: Trials that are not over, oldest first.
         elapsed_s: How long it has been managed, over all its managers.
     """
@@ -52,7 +56,7 @@ class ExperimentView:
     id: str
     name: str
     directory: Path
-    mode: str
+    objectives: Objectives
     status: str
     reason: str
     trouble: str
@@ -64,9 +68,16 @@ class ExperimentView:
     max_trials: int | None
     max_duration_s: float | None
     elapsed_s: float
+    front: tuple[TrialView, ...] = ()
+
+    @property
+    def mode(self) -> str:
+        """Which way the primary objective is to go."""
+        return self.objectives.mode
 
     def __str__(self) -> str:
         done = sum(count for state, count in self.counts.items() if state.is_terminal)
         limit = "" if self.max_trials is None else f"/{self.max_trials}"
         best = "" if self.best is None else f", best {self.best.value:g}"
+        best += f", {len(self.front)} on the front" if self.front else ""
         return f"experiment {self.id}: {self.status}, {done}{limit} trials{best}, {self.elapsed_s:.0f} s"

@@ -15,51 +15,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from tune_core.errors import ExperimentNotFoundError
+from tune_core.objectives import Objectives
+from tune_core.store import ranking
 from tune_core.store.directory import ExperimentDirectory
 from tune_core.store.lock import ManagerLock
+from tune_core.store.rows import TRIAL_COLUMNS, TrialRecord, trial_of
 from tune_core.store.schema import open_reader
 from tune_core.trial import TrialState
 
 __all__ = ["MetricRecord", "Record", "TrialRecord"]
-
-
-@dataclass(frozen=True)
-class TrialRecord:
-    """One trial as the record has it.
-
-    Attributes:
-        sequence: Order of submission, from 0.
-        source: Who proposed it: `algorithm`, `user`, or `initial` for the configuration's `initialPoints`.
-        attempt: The newest attempt's number; more than 0 after a retry.
-        created, started, ended: Seconds since the epoch.
-        intermediates: How many intermediate results the newest attempt reported.
-        last_value: The newest of them.
-        value: The final result, in the user's own orientation; None unless SUCCEEDED.
-        metric: The whole final result: `value`, or the dictionary that holds it as `default`.
-        reason: Why it waits, failed or was ended; empty when there is nothing to say.
-    """
-
-    sequence: int
-    id: str
-    state: TrialState
-    source: str
-    parameters: dict[str, Any]
-    attempt: int
-    created: float
-    started: float | None
-    ended: float | None
-    intermediates: int
-    last_value: float | None
-    value: float | None
-    metric: Any
-    reason: str
-
-    @property
-    def duration_s(self) -> float | None:
-        """Seconds from its start to its end, or to now; None before it started."""
-        if self.started is None:
-            return None
-        return (self.ended if self.ended is not None else time.time()) - self.started
 
 
 @dataclass(frozen=True)
@@ -71,12 +35,6 @@ class MetricRecord:
     final: bool
     value: Any
     time: float
-
-
-_TRIAL_COLUMNS = (
-    "sequence, id, state, source, parameters, attempt, created, started, ended,"
-    " intermediates, last_value, value, metric, reason"
-)
 
 
 class Record:
@@ -159,11 +117,11 @@ class Record:
             where.append(f"state IN ({', '.join('?' * len(states))})")
             arguments += [state.value for state in states]  # type: ignore[misc]
         sql = (
-            f"SELECT {_TRIAL_COLUMNS} FROM trial WHERE {' AND '.join(where)}"  # noqa: S608 (no user text)
+            f"SELECT {TRIAL_COLUMNS} FROM trial WHERE {' AND '.join(where)}"  # noqa: S608 (no user text)
             f" ORDER BY sequence {'DESC' if newest_first else 'ASC'} LIMIT ?"
         )
         for row in self._connection.execute(sql, (*arguments, -1 if limit is None else limit)):
-            yield _trial(row)
+            yield trial_of(row)
 
     def trial(self, name: str | int) -> TrialRecord:
         """The trial with this id or sequence number.
@@ -173,7 +131,7 @@ class Record:
         """
         column = "sequence" if isinstance(name, int) else "id"
         row = self._connection.execute(
-            f"SELECT {_TRIAL_COLUMNS} FROM trial WHERE {column} = ?",  # noqa: S608 (no user text)
+            f"SELECT {TRIAL_COLUMNS} FROM trial WHERE {column} = ?",  # noqa: S608 (no user text)
             (name,),
         ).fetchone()
         if row is None and isinstance(name, str) and name.isdecimal() and len(name) < 19:  # SQLite's integers
@@ -182,17 +140,29 @@ class Record:
             raise ExperimentNotFoundError(
                 f"experiment {self.directory.id} has no trial {name!r}\n  `tune trial ls` shows them"
             )
-        return _trial(row)
+        return trial_of(row)
 
     def best(self, count: int = 1) -> list[TrialRecord]:
-        """The best SUCCEEDED trials, best first, in the experiment's orientation."""
-        order = "DESC" if self.state().get("mode") == "maximize" else "ASC"
-        rows = self._connection.execute(
-            f"SELECT {_TRIAL_COLUMNS} FROM trial WHERE value IS NOT NULL"  # noqa: S608 (no user text)
-            f" ORDER BY value {order}, sequence LIMIT ?",
-            (count,),
-        )
-        return [_trial(row) for row in rows]
+        """The best results that keep the constraints, by the primary objective, best first."""
+        return ranking.best(self._connection, self.objectives(), count)
+
+    def has_results(self) -> bool:
+        """Whether any trial had a final result, feasible or not."""
+        found = self._connection.execute("SELECT 1 FROM trial WHERE value IS NOT NULL LIMIT 1")
+        return found.fetchone() is not None
+
+    def front(self) -> list[TrialRecord]:
+        """The Pareto front: of the results that keep the constraints, those that no other one is at least
+        as good as in all objectives and better in one. The best by the primary objective first."""
+        return ranking.front(self._connection, self.objectives())
+
+    def least_infeasible(self) -> TrialRecord | None:
+        """The result that breaks the constraints least; None if none does."""
+        return ranking.least_infeasible(self._connection, self.objectives())
+
+    def objectives(self) -> Objectives:
+        """What is asked of final results."""
+        return Objectives.of_state(self.state())
 
     def metrics(self, trial: int, *, attempt: int | None = None, after: int = -1) -> Iterator[MetricRecord]:
         """What trial number `trial` reported, in order; of one attempt or all."""
@@ -225,24 +195,3 @@ class Record:
 
 
 _LIVE = frozenset({"INITIALIZED", "RUNNING", "NO_MORE_TRIAL", "TUNER_NO_MORE_TRIAL", "STOPPING"})
-
-
-def _trial(row: tuple[Any, ...]) -> TrialRecord:
-    (sequence, name, state, source, parameters, attempt, created, started, ended, intermediates,
-     last_value, value, metric, reason) = row  # fmt: skip
-    return TrialRecord(
-        sequence=sequence,
-        id=name,
-        state=TrialState(state),
-        source=source,
-        parameters=json.loads(parameters),
-        attempt=attempt,
-        created=created,
-        started=started,
-        ended=ended,
-        intermediates=intermediates,
-        last_value=last_value,
-        value=value,
-        metric=None if metric is None else json.loads(metric),
-        reason=reason,
-    )
