@@ -263,3 +263,53 @@ def test_full_disk_is_told_and_can_be_freed(small_disk: Path, host: Any) -> None
     assert second.ended("t")["exit_status"] == 0
     (other.tree(host) / "go-on").touch()
     assert second.ended("running")["exit_status"] == 0
+
+
+def test_hosts_of_one_folder_bring_the_same_code_without_meeting(host: Any) -> None:
+    code = Code().file("a", b"1" * 300_000).file("b", b"2").folder("c", 0o500).link("d", "a")
+    connections = [host.open(host=name) for name in ("h1", "h2", "h3")]
+    for connection in connections:
+        connection.announce(code.manifest, code.digest)
+        assert connection.wait("code", digest=code.digest)["missing"] == [0, 1]
+    first, second, third = connections
+    for connection in (first, second):
+        connection.send_file(code.digest, 0, code.files[0])
+    third.send("file", code.files[0][:1000], digest=code.digest, index=0, last=False)
+    for connection in (second, first):
+        connection.send_file(code.digest, 1, code.files[1])
+        connection.wait("ready", digest=code.digest)
+    third.send("file", code.files[0][1000:], digest=code.digest, index=0, last=True)
+    third.wait("ready", digest=code.digest)  # though it never had all of it
+    tree = code.tree(host)
+    assert [(tree / name).read_bytes() for name in "ab"] == list(code.files.values())
+    assert third.is_served()
+    assert [path.name for path in tree.parent.parent.iterdir() if path.name.endswith(".partial")] == []
+
+
+def test_host_takes_what_another_has_received_so_far(host: Any) -> None:
+    code = Code().file("a", b"1" * 3000).file("b", b"2" * 3000)
+    first, second = host.open(host="h1"), host.open(host="h2" + "x" * 198)  # as long as can be
+    first.announce(code.manifest, code.digest)
+    first.wait("code", digest=code.digest)
+    first.send_file(code.digest, 0, code.files[0])
+    assert first.is_served()
+    assert code.send(second) == [1]
+    first.send_file(code.digest, 1, code.files[1])
+    first.wait("ready", digest=code.digest)
+
+
+def test_what_is_no_tree_of_another_host_is_not_taken_for_one(host: Any) -> None:
+    code = Code().file("a", b"1").file("b", b"2")
+    connection = host.open()
+    connection.announce(code.manifest, code.digest)
+    connection.wait("code", digest=code.digest)
+    place = code.tree(host).parent
+    place.mkdir()
+    (place / "manifest.json").write_bytes(code.manifest)
+    for index in (0, 1):
+        connection.send_file(code.digest, index, code.files[index])
+    failed = connection.wait("code_failed", "ready", digest=code.digest)
+    assert (failed["type"], failed.get("fault")) == ("code_failed", "host")
+    (place / "manifest.json").unlink()
+    place.rmdir()
+    assert code.send(connection) == []  # nothing of what came is lost

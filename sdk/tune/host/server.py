@@ -251,7 +251,8 @@ class Server:
         if not os.path.isdir(os.path.join(self._home, "tune")):
             raise RefusedError("the runtime has been removed meanwhile; connect again")
         folder = ExperimentFolder(self._root, check_name(message["experiment"], "an experiment"))
-        host = HostFolder(folder.host(check_name(message["host"], "a host")))
+        label = check_name(message["host"], "a host")
+        host = HostFolder(folder.host(label))
         terms = Terms(
             str(message["platform"]),
             float(message["lease_s"]),
@@ -267,7 +268,7 @@ class Server:
             raise RefusedError(f"{folder.path} cannot be used: {error.strerror}") from error
         _log_to(os.path.join(host.path, "server.log"))
         self._attempts = Attempts(folder, host, terms, self._home, self._outbox, self._jobs)
-        self._code = CodeStore(folder, self._outbox.put, self._jobs.add)
+        self._code = CodeStore(folder, label, self._outbox.put, self._jobs.add)
         self._lease_s = terms.lease_s
         for fileno in self._attempts.filenos():
             self._selector.register(fileno, selectors.EVENT_READ, lambda: None)  # it is polled anyway
