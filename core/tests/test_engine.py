@@ -507,6 +507,32 @@ def test_requests_are_carried_out_and_answered(lab: Lab) -> None:
     assert ("import", [2.0]) in tuner.told
 
 
+def test_results_of_another_search_space_teach_what_fits(lab: Lab) -> None:
+    tuner, hold = Draws(), threading.Event()
+    thread = lab.background(lambda parameters: hold.wait(20) and 0.0, tuner=tuner, limits=Limits(1, 1))
+    entries = [
+        {"parameter": {"x": 0.1, "c": "a"}, "value": 1},
+        {"parameter": {"x": 0.2}, "value": 2},
+        {"parameter": {"x": 0.3, "c": "b", "TRIAL_BUDGET": 9}, "value": 3},
+        {"parameter": {"x": 7, "c": "a"}, "value": 4},
+        {"parameter": {"x": 8, "c": "a"}, "value": None},
+        {"parameter": {"x": 0.4, "c": "a"}, "value": "NaN"},
+    ]
+    strict = request(lab.directory, "import", observations=entries)
+    filled = request(lab.directory, "import", observations=entries[1:2], defaults={"c": "b", "x": 0.9})
+    with pytest.raises(TuneError, match=r"no entry fits this experiment\n  x: 7 is not between 0 and 1"):
+        request(lab.directory, "import", observations=entries[3:4])
+    hold.set()
+    thread.join(20)
+    assert strict == {
+        "count": 2,
+        "left_out": {"c: missing": 1, "x: 7 is not between 0 and 1": 1, "its value is nan": 1},
+    }
+    assert filled == {"count": 1, "left_out": {}}
+    assert ("import", [1.0, 3.0]) in tuner.told
+    assert ("import", [2.0]) in tuner.told
+
+
 @pytest.mark.parametrize(
     ("verb", "arguments", "answer"),
     [

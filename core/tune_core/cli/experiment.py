@@ -148,18 +148,29 @@ def delete(experiments: tuple[str, ...], yes: bool, force: bool) -> None:
 @experiment.command("import")
 @experiment_argument
 @click.option("--filename", "-f", type=click.Path(path_type=Path), required=True, help="A JSON or YAML file.")
-def import_(experiment: str | None, filename: Path) -> None:
+@click.option(
+    "--set",
+    "defaults",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What a parameter was that the file does not have; may be repeated.",
+)
+def import_(experiment: str | None, filename: Path, defaults: tuple[str, ...]) -> None:
     """Teach a running experiment results from elsewhere.
 
     The file holds a list of objects with `parameter` and `value`, as `tune experiment export` writes it.
+    Results that do not fit the search space of this experiment are left out.
     """
     from tune_core.config.document import read_document
     from tune_core.store.commands import request
     from tune_core.store.directory import find_experiment
 
     directory = find_experiment(experiment)
-    answer = request(directory, "import", observations=read_document(filename).value)
+    content = read_document(filename).value
+    answer = request(directory, "import", observations=content, defaults=dict(map(_assignment, defaults)))
     print(f"experiment {directory.id} learnt {answer['count']} results")
+    for reason, count in answer["left_out"].items():
+        remark(f"{count} left out: {reason}")
 
 
 @experiment.command()
@@ -191,6 +202,16 @@ def export(
         except OSError as err:
             raise TuneError(f"{filename}: cannot be written: {err.strerror}") from err
     print(f"{count} trials were written to {filename}")
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """`dropout=0.1`: a name, and a value as YAML has it."""
+    from tune_core.config.document import parse_document
+
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise click.UsageError(f"--set {text}: write NAME=VALUE, such as dropout=0.1")
+    return name, parse_document(value, f"--set {name}").value
 
 
 def _refuse_if_trials_run(directory: ExperimentDirectory) -> None:

@@ -7,7 +7,7 @@
 | `update` | any of concurrency, trials, duration_s | limits |
 | `space` | search_space | |
 | `add` | parameters | trial, sequence |
-| `import` | observations: parameters, value | count |
+| `import` | observations: parameters, value; defaults: of parameters that they lack | count, left_out |
 | `follow` | trial, attempt: whose output is wanted while it runs | |
 """
 
@@ -18,13 +18,14 @@ import logging
 import math
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tune.host.syscalls import Inotify
 from tune_core.algorithms.base import Observation
-from tune_core.errors import ConfigError, ExperimentNotFoundError, TuneError
+from tune_core.errors import ConfigError, ExperimentNotFoundError, SearchSpaceError, TuneError
 from tune_core.experiment.engine import Engine
 from tune_core.experiment.settings import Limits
 from tune_core.objectives import Objectives
@@ -33,13 +34,14 @@ from tune_core.store.commands import Command, open_commands
 from tune_core.store.directory import ExperimentDirectory
 from tune_core.store.events import Answer
 from tune_core.store.schema import open_reader
-from tune_core.trial import TrialState
+from tune_core.trial import Parameters, TrialState
 
-__all__ = ["Requests", "check_limits", "read_observations"]
+__all__ = ["Imported", "Requests", "check_limits", "read_observations"]
 
 _log = logging.getLogger(__name__)
 
 _LOOK_S = 2.0
+_REASONS = 20  # told of entries that are left out
 
 
 class Requests:
@@ -145,11 +147,14 @@ async def _add(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _import(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
-    observations = read_observations(
-        arguments["observations"], engine.search_space, engine.settings.objectives
+    imported = read_observations(
+        arguments["observations"],
+        engine.search_space,
+        engine.settings.objectives,
+        arguments.get("defaults"),
     )
-    await engine.import_observations(observations)
-    return {"count": len(observations)}
+    await engine.import_observations(imported.observations)
+    return {"count": len(imported.observations), "left_out": imported.left_out}
 
 
 async def _follow(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -193,36 +198,74 @@ def check_limits(limits: Limits, changes: dict[str, Any]) -> Limits:
     return replace(limits, **changes)
 
 
-def read_observations(items: Any, space: SearchSpace, objectives: Objectives) -> list[Observation]:
+@dataclass(frozen=True)
+class Imported:
+    """What was made of results from elsewhere.
+
+    Attributes:
+        left_out: Why some do not fit this experiment, each reason with how many there were.
+    """
+
+    observations: Sequence[Observation]
+    left_out: Mapping[str, int]
+
+
+def read_observations(
+    items: Any, space: SearchSpace, objectives: Objectives, defaults: Mapping[str, Any] | None = None
+) -> Imported:
     """Check imported data: a list of {parameter(s), value}, values in the user's orientation.
 
-    An entry whose value is null is passed over: it is how a trial without a result is exported.
+    The search space may differ from the one that they come from: entries that do not fit it are left
+    out. One whose value is null is passed over: it is how a trial without a result is exported.
+
+    Args:
+        defaults: What parameters were that the entries do not have, because the search space that they
+            come from did not have them.
 
     Raises:
-        TuneError: Names every entry that cannot be taken, and why.
+        TuneError: These are no observations, or none of them fits; says why.
     """
     if not isinstance(items, list):
         raise ConfigError("imported data must be a list of objects with `parameter` and `value`")
-    observations, problems = [], []
+    observations: list[Observation] = []
+    left_out: Counter[str] = Counter()
     for number, item in enumerate(items):
         try:
-            observations += _read_observation(item, space, objectives)
-        except (TuneError, KeyError) as err:
-            problems.append(f"  entry {number}: {f'it has no {err}' if isinstance(err, KeyError) else err}")
-    if problems:
-        more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
-        raise ConfigError("nothing was imported:\n" + "\n".join(problems[:20]) + more)
-    return observations
+            parameters, value = _parts(item)
+        except TuneError as err:
+            raise ConfigError(f"nothing was imported: entry {number}: {err}") from None
+        if value is None:
+            continue
+        try:
+            observations.append(
+                _read_observation({**(defaults or {}), **parameters}, value, space, objectives)
+            )
+        except SearchSpaceError as err:
+            left_out["; ".join(": ".join(filter(None, each[:2])) for each in err.problems)] += 1
+        except TuneError as err:
+            left_out[str(err)] += 1
+    if left_out and not observations:
+        reasons = "\n".join(f"  {reason}" for reason, _ in left_out.most_common(_REASONS))
+        raise ConfigError(f"nothing was imported: no entry fits this experiment\n{reasons}")
+    return Imported(observations, dict(left_out.most_common(_REASONS)))
 
 
-def _read_observation(item: Any, space: SearchSpace, objectives: Objectives) -> list[Observation]:
+def _parts(item: Any) -> tuple[Mapping[str, Any], Any]:
     if not isinstance(item, dict):
         raise TuneError(f"{item!r} is not an object with `parameter` and `value`")
-    if item["value"] is None:
-        return []
-    parameters = item["parameters"] if "parameters" in item else item["parameter"]
+    parameters = item.get("parameters", item.get("parameter"))
+    if not isinstance(parameters, dict):
+        raise TuneError("it has no 'parameter'")
+    if "value" not in item:
+        raise TuneError("it has no 'value'")
+    return parameters, item["value"]
+
+
+def _read_observation(
+    parameters: Parameters, value: Any, space: SearchSpace, objectives: Objectives
+) -> Observation:
     space.check(parameters, extra=True)  # such as the TRIAL_BUDGET of an earlier experiment
-    metric = objectives.read_final(item["value"])
+    metric = objectives.read_final(value)
     if not metric.is_finite:
         raise TuneError(f"its value is {metric}")
-    return [Observation(parameters, objectives.score(metric))]
+    return Observation(parameters, objectives.score(metric))
