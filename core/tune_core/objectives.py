@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Self
 
 from tune_core.errors import ConfigError
@@ -156,7 +157,7 @@ class Objectives:
         """One objective and no constraint: a number says it all."""
         return not (self.are_many or self.constraints)
 
-    @property
+    @cached_property
     def keys(self) -> tuple[str, ...]:
         """What every final result must have, the primary objective first."""
         return tuple(dict.fromkeys([*self.modes, *self.constraints]))
@@ -185,7 +186,9 @@ class Objectives:
 
     def numbers_of(self, whole: Any) -> dict[str, float]:
         """What counts of a final result as the record has it."""
-        return {key: whole[key] for key in self.keys} if isinstance(whole, dict) else {self.primary: whole}
+        if isinstance(whole, dict):
+            return {key: whole[key] for key in self.keys}
+        return {self.primary: whole}
 
     def violation(self, metric: Metric) -> float:
         """The sum, over all bounds, of how far a result is beyond it: see `Bound.excess`."""

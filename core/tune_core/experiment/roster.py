@@ -37,12 +37,12 @@ class Roster:
         self.held = {sequence: trial for sequence, trial in self.live.items() if not trial.submitted}
         self.submitted = len(self.live) - len(self.held)
         self.next_sequence = restored.next_sequence
-        self.best: TrialView | None = None
+        self.best = restored.best
         self.front: Front[TrialView] = Front()
         self._objectives = objectives
-        self._best_score = Score((math.inf,))
-        for view in filter(None, [restored.best, *restored.front]):
-            self._rank(view)
+        self._best_score = Score((math.inf,)) if self.best is None else self._score(self.best)
+        for view in restored.front:
+            self.front.add(self._score(view).values, view)
         self._random = random.Random()  # noqa: S311 (an id is no secret)
         self._by_id = {trial.id: trial for trial in self.live.values()}
         self._ids = restored.trial_ids
@@ -103,8 +103,11 @@ class Roster:
         """Trials by state."""
         return self._over + Counter(trial.state for trial in self.live.values())
 
+    def _score(self, view: TrialView) -> Score:
+        return self._objectives.score_of(view.final_metric)
+
     def _rank(self, view: TrialView) -> None:
-        score = self._objectives.score_of(view.final_metric)
+        score = self._score(view)
         if not score.is_feasible:
             return
         if score < self._best_score:

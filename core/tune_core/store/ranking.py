@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from itertools import islice
+from operator import itemgetter
 
+from tune_core.metric import orient
 from tune_core.objectives import Objectives
 from tune_core.store.rows import TRIAL_COLUMNS, TrialRecord, trial_of
 
@@ -29,14 +31,26 @@ def best(connection: sqlite3.Connection, objectives: Objectives, count: int) -> 
 
 def front(connection: sqlite3.Connection, objectives: Objectives) -> list[TrialRecord]:
     """The feasible results that no other one is better than, the best by the primary objective first."""
-    from tune_core.front import non_dominated  # brings NumPy, which `tune best` mostly does without
+    import numpy as np  # which `tune best` mostly does without
+
+    from tune_core.front import non_dominated
 
     rows = connection.execute("SELECT sequence, metric FROM trial WHERE value IS NOT NULL").fetchall()
-    scored = [(objectives.score_of(json.loads(metric)), sequence) for sequence, metric in rows]
-    feasible = [(score.values, sequence) for score, sequence in scored if score.is_feasible]
-    keep = non_dominated([values for values, _ in feasible])
-    members = sorted(member for member, stays in zip(feasible, keep, strict=True) if stays)
-    return [_trial(connection, sequence) for _, sequence in members]
+    wholes = json.loads(f"[{','.join(metric for _, metric in rows)}]")  # a tenth of the time of one by one
+    keys = objectives.keys
+    several = len(keys) > 1  # else a result may be a plain number
+    pick = itemgetter(*keys) if several else lambda whole: objectives.numbers_of(whole)[keys[0]]
+    columns = np.array([pick(whole) for whole in wholes], dtype=float).reshape(len(rows), len(keys))
+    feasible = np.ones(len(rows), dtype=np.bool_)
+    for key, bound in objectives.constraints.items():
+        column = columns[:, keys.index(key)]
+        feasible &= column >= (-np.inf if bound.min is None else bound.min)
+        feasible &= column <= (np.inf if bound.max is None else bound.max)
+    signs = [orient(1.0, mode) for mode in objectives.modes.values()]
+    points = columns[feasible, : len(signs)] * signs
+    members = np.flatnonzero(feasible)[non_dominated(points)]
+    ordered = sorted(((columns[place, : len(signs)] * signs).tolist(), rows[place][0]) for place in members)
+    return [_trial(connection, sequence) for _, sequence in ordered]
 
 
 def least_infeasible(connection: sqlite3.Connection, objectives: Objectives) -> TrialRecord | None:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from tune_core.algorithms.base import Advisor, Observation
+from tune_core.algorithms.feasible_first import fitted
 from tune_core.errors import NoMoreTrial
+from tune_core.objectives import Bound, Objectives, Score
 from tune_core.space import SearchSpace
 from tune_core.testing.driving import Drive
 from tune_core.testing.spaces import EXAMPLE_SPACES
@@ -49,6 +51,17 @@ class AdvisorContract:
             for number in range(1000, 1004):
                 assert _next(resumed, number) == _next(live.advisor, number)
 
+    def test_constraints_do_no_harm(self) -> None:
+        """Whether it knows them or the kernel hides them."""
+        constrained = Objectives(constraints={"default": Bound(max=0)})
+        for space in self._parsed():
+            first, resumed = (fitted(self._advisor(space, 3), constrained) for _ in range(2))
+            live = Drive(first, _scored, intermediates=4, seed=3)
+            live.run(self.trials)
+            live.replay(resumed)
+            for number in range(1000, 1004):
+                assert _next(resumed, number) == _next(live.advisor, number)
+
     def test_only_failures_end_or_go_on_but_never_hang(self) -> None:
         for space in self._parsed():
             self._drive(space, failing=1.0).run(self.trials)  # Drive asserts that it cannot hang
@@ -85,6 +98,12 @@ class AdvisorContract:
     def _drive(self, space: SearchSpace, seed: int = 0, failing: float = 0.1) -> Drive:
         advisor = self._advisor(space, seed)
         return Drive(advisor, lambda p: len(json.dumps(p)) / 10, failing=failing, intermediates=4, seed=seed)
+
+
+def _scored(parameters: Parameters) -> Score:
+    """What is long breaks a constraint."""
+    length = len(json.dumps(parameters))
+    return Score((length / 10,), max(0.0, length / 40 - 1.0))
 
 
 def _next(advisor: Advisor, number: int) -> Parameters | str | None:

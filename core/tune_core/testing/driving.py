@@ -9,6 +9,7 @@ from typing import Any
 
 from tune_core.algorithms.base import Advisor
 from tune_core.errors import NoMoreTrial
+from tune_core.objectives import Score
 from tune_core.trial import Parameters, TrialState
 
 __all__ = ["Drive", "assert_plain_json"]
@@ -22,7 +23,7 @@ class Drive:
 
     Args:
         advisor: Seeded, with its search space.
-        loss: Of a configuration; lower is better.
+        loss: Of a configuration; lower is better. A number or a `Score`.
         intermediates: How many intermediate results each trial reports before its end.
     """
 
@@ -67,6 +68,9 @@ class Drive:
                 if advisor.replays_proposals:
                     assert advisor.propose(arguments[0]) == arguments[1], "a replayed proposal differs"
                 advisor.register_pending(arguments[0], arguments[1])
+            elif name == "trial_end":
+                number, state, outcome = arguments
+                advisor.trial_end(number, state, None if outcome is None else Score.from_json(outcome))
             else:
                 getattr(advisor, name)(*arguments)
 
@@ -90,8 +94,8 @@ class Drive:
     def _finish_one(self) -> None:
         number = self._random.choice(list(self._running))
         parameters = self._running.pop(number)
-        loss = self._loss(parameters)
-        state, value = TrialState.SUCCEEDED, loss
+        loss = Score.of(self._loss(parameters))
+        state = TrialState.SUCCEEDED
         for step in range(self._intermediates):
             heard = loss + 1.0 / (step + 1)
             self.calls.append(("report_intermediate", number, heard))
@@ -100,8 +104,9 @@ class Drive:
                 break
         if self._random.random() < self._failing:
             state = TrialState.FAILED
-        outcome = value if state is TrialState.SUCCEEDED else None
-        self.calls.append(("trial_end", number, state, outcome))
+        outcome = loss if state is TrialState.SUCCEEDED else None
+        kept = None if outcome is None else json.loads(json.dumps(outcome.to_json()))
+        self.calls.append(("trial_end", number, state, kept))
         self.advisor.trial_end(number, state, outcome)
 
 

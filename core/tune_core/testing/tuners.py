@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import pytest
 
-from tune_core.algorithms.base import Observation, Tuner
+from tune_core.algorithms.base import Advisor, Observation, Tuner
 from tune_core.algorithms.compose import TunerAdvisor
+from tune_core.algorithms.feasible_first import fitted
 from tune_core.errors import NoMoreTrial, SearchSpaceError
+from tune_core.objectives import Bound, Objectives, Score
 from tune_core.space import SearchSpace
 from tune_core.testing.driving import Drive
 from tune_core.testing.spaces import EXAMPLE_SPACES
@@ -117,6 +120,30 @@ class TunerContract:
             if isinstance(parameters, dict):
                 _assert_in(space, parameters, name)
 
+    def test_constraints_do_no_harm(self) -> None:
+        """Whether it knows them or the kernel hides them; also while nothing is feasible."""
+        for name, space in self._parsed():
+            for limit in (-1.0, 5.0):
+                self._assert_keeps_promises(space, name, objectives=1, limit=limit)
+
+    @pytest.mark.parametrize("objectives", [2, 3])
+    def test_several_objectives_keep_the_promises(self, objectives: int) -> None:
+        """Of a tuner with `many_objectives`: proposals in the space, and a resume that goes on as before,
+        with constraints as well."""
+        if not self.make_tuner().many_objectives:
+            return
+        for name, space in self._parsed():
+            for limit in (math.inf, 5.0):
+                self._assert_keeps_promises(space, name, objectives, limit)
+
+    @pytest.mark.parametrize("value", [0.0, 1e300, -1e300, 1e-300])
+    def test_extreme_and_equal_objectives_do_no_harm(self, value: float) -> None:
+        if not self.make_tuner().many_objectives:
+            return
+        for name, space in self._parsed():
+            for parameters in self._drive(space, loss=lambda _: Score((value, -value))).run(self.startup + 5):
+                _assert_in(space, parameters, name)
+
     def test_new_search_space_is_obeyed(self) -> None:
         if "uniform" not in self.spaces:
             return
@@ -158,6 +185,16 @@ class TunerContract:
     def _finite(self) -> SearchSpace | None:
         return next((space for _, space in self._parsed() if 1 < space.size < 1000), None)
 
+    def _assert_keeps_promises(self, space: SearchSpace, name: str, objectives: int, limit: float) -> None:
+        """Proposals lie in the space, and another tuner that hears the same calls goes on in the same way."""
+        first, resumed = (_constrained(self._advisor(space, seed=3)) for _ in range(2))
+        live = Drive(first, lambda parameters: _scored(parameters, objectives, limit), seed=3)
+        for parameters in live.run(2 * self.startup):
+            _assert_in(space, parameters, name)
+        live.replay(resumed)
+        for number in range(1000, 1004):
+            assert _next(resumed, number) == _next(live.advisor, number), name
+
     def _advisor(self, space: SearchSpace, seed: int = 0) -> TunerAdvisor:
         advisor = TunerAdvisor(self.make_tuner())
         advisor.set_seed(seed)
@@ -173,6 +210,18 @@ class TunerContract:
         loss: Callable[[Parameters], float] | None = None,
     ) -> Drive:
         return Drive(self._advisor(space, seed), loss or _loss, failing=failing, seed=seed)
+
+
+def _constrained(advisor: TunerAdvisor) -> Advisor:
+    """As the kernel makes it for an experiment with constraints."""
+    return fitted(advisor, Objectives(constraints={"default": Bound(max=0)}))
+
+
+def _scored(parameters: Parameters, objectives: int, limit: float) -> Score:
+    """A few objectives that contradict each other; what is above `limit` breaks a constraint."""
+    loss = _loss(parameters)
+    values = [loss, -loss, abs(loss - 3.0)][:objectives]
+    return Score(values, max(0.0, loss - limit))
 
 
 def _loss(parameters: Parameters) -> float:
