@@ -1,0 +1,126 @@
+"""Configurations as points of a Euclidean space, so that any kernel of the distance is a valid one.
+
+The squared distance of two points is a sum over the leaves of the search space, each divided by the
+square of its own length scale. A leaf owns one or more features:
+
+- an ordered one is its coordinate, u;
+- an ordered one in the branch of a nested choice lies on an arc of one radian, (cos u, sin u), and in its
+  centre, (0, 0), when it is not active: then every value is equally far from not being there at all;
+- of the others, two different options are at distance 1. A selection of several inputs is a vector of
+  zeros and ones, so that selections that share inputs are alike.
+
+The arc is that of Swersky, K. et al. (2013). Raiders of the lost architecture: kernels for Bayesian
+optimization in conditional parameter spaces. https://arxiv.org/abs/1409.4011
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tune_core.space import Domain, InputChoice, Leaf
+
+__all__ = ["Bools", "Embedding", "Floats", "Indices"]
+
+Floats: TypeAlias = NDArray[np.float64]
+Bools: TypeAlias = NDArray[np.bool_]
+Indices: TypeAlias = NDArray[np.intp]
+
+_MOST_AXES = 32  # of more options each is a random direction, nearly at right angles to the others
+_MOST_LISTED = 5_000  # selections of inputs that are listed beforehand
+
+
+class Embedding:
+    """The map from coordinates and activity, as `SearchSpace.encode` gives them, to features.
+
+    Attributes:
+        owners: For each feature the number of the length scale that it is divided by, shape (features,).
+        scales: How many length scales there are: leaves of more than one value.
+        numeric: Columns of the encoding that can be moved a little: the ordered leaves.
+    """
+
+    def __init__(self, leaves: Sequence[Leaf]) -> None:
+        varied = [leaf for leaf in leaves if leaf.domain.size > 1]
+        ordered = [leaf for leaf in varied if leaf.domain.is_ordered]
+        self.scales = len(varied)
+        self.numeric: Indices = _columns(ordered)
+        number = {leaf.index: place for place, leaf in enumerate(varied)}
+        self._top = _columns([leaf for leaf in ordered if leaf.parent is None])
+        self._arc = _columns([leaf for leaf in ordered if leaf.parent is not None])
+        self._coded = [(leaf, _Code(leaf.domain)) for leaf in varied if not leaf.domain.is_ordered]
+        owners = [number[column] for column in (*self._top, *self._arc, *self._arc)]
+        for leaf, code in self._coded:
+            owners += [number[leaf.index]] * code.width
+        self.owners: Indices = np.array(owners, dtype=np.intp)
+
+    def __call__(self, units: Floats, active: Bools) -> Floats:
+        """Features of snapped coordinates, shape (n, dimensions) to (n, features)."""
+        parts = [units[:, self._top]]
+        if len(self._arc):
+            angle, there = units[:, self._arc], active[:, self._arc]
+            parts += [np.cos(angle) * there, np.sin(angle) * there]
+        for leaf, code in self._coded:
+            parts.append(code(units[:, leaf.index]) * active[:, leaf.index, None])
+        return np.concatenate(parts, axis=1)
+
+    def pull_back(self, units: Floats, active: Bools, gradient: Floats) -> Floats:
+        """From the gradient in the features to that in the ordered coordinates, 0 in the others.
+
+        Args:
+            units: Shape (n, dimensions), as `active`.
+            gradient: Shape (n, features). Returns shape (n, dimensions).
+        """
+        result = np.zeros(units.shape)
+        top, arc = len(self._top), len(self._arc)
+        result[:, self._top] = gradient[:, :top]
+        if arc:
+            angle = units[:, self._arc]
+            along_cos, along_sin = gradient[:, top : top + arc], gradient[:, top + arc : top + 2 * arc]
+            slope = along_sin * np.cos(angle) - along_cos * np.sin(angle)
+            result[:, self._arc] = slope * active[:, self._arc]
+        return result
+
+
+def _columns(leaves: Sequence[Leaf]) -> Indices:
+    return np.array([leaf.index for leaf in leaves], dtype=np.intp)
+
+
+class _Code:
+    """A vector for each option of an unordered domain."""
+
+    def __init__(self, domain: Domain) -> None:
+        self._size = int(domain.size)
+        self._inputs = domain if isinstance(domain, InputChoice) else None
+        self._table: Floats | None = None
+        if self._inputs is not None:
+            self.width = len(self._inputs.candidates)
+            if self._size <= _MOST_LISTED:
+                self._table = self._selections(np.arange(self._size))
+        else:
+            self._table = _directions(self._size)
+            self.width = self._table.shape[1]
+
+    def __call__(self, units: Floats) -> Floats:
+        """Shape (n,) to (n, width)."""
+        options = np.minimum((units * self._size).astype(np.intp), self._size - 1)
+        return self._selections(options) if self._table is None else self._table[options]
+
+    def _selections(self, options: Indices) -> Floats:
+        assert self._inputs is not None
+        vectors = np.zeros((len(options), self.width))
+        for row, option in enumerate(options.tolist()):
+            vectors[row, self._inputs.value(option)["_idx"]] = 1.0
+        most = 2.0 * max(self._inputs.counts)  # by which two selections may differ
+        return np.asarray(vectors / np.sqrt(max(min(most, self.width), 1.0)))
+
+
+def _directions(count: int) -> Floats:
+    """`count` vectors at distance 1 from each other, nearly so if they are many; shape (count, width)."""
+    if count <= _MOST_AXES:
+        return np.asarray(np.eye(count) * np.sqrt(0.5))
+    vectors = np.random.default_rng(0).standard_normal((count, _MOST_AXES))
+    normed: Floats = vectors / np.linalg.norm(vectors, axis=1, keepdims=True) * np.sqrt(0.5)
+    return normed
