@@ -39,7 +39,7 @@ def refusal(name: str, objectives: Objectives) -> str:
     drivers = [found.driver for kind in ("tuner", "advisor") for found in plugins().all(kind)]
     takers = sorted(each.name for each in drivers if each.objectives == "many")
     verb = "does" if len(takers) == 1 else "do"
-    who = f"; {', '.join(takers)} {verb}" if takers else "; no installed one does: pip install tune-nsga2"
+    who = f"; {', '.join(takers)} {verb}" if takers else "; no installed algorithm does"
     return f"{name} does not take several objectives ({', '.join(objectives.modes)}){who}"
 
 
