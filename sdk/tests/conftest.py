@@ -15,7 +15,8 @@ from typing import Any, Iterator
 
 import pytest
 
-from tune.host import boot, stage2, storage
+from tune.host import boot, stage2
+from tune.host.removing import remove
 from tune.host.wire import PIECE, FrameReader, encode
 
 NONCE = "nonce-4711"
@@ -252,7 +253,7 @@ class Host:
         for connection in self.connections:
             connection.close()
         skipped = []
-        for rest_s in storage.remove(str(self.root), None, True, lambda _, **fields: skipped.append(fields)):
+        for rest_s in remove(str(self.root), None, True, lambda _, **fields: skipped.append(fields)):
             time.sleep(rest_s)
         assert skipped[0]["skipped"] == []
         for connection in self.connections:
@@ -265,7 +266,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runtime") / "root"
     digest, archive = boot.runtime_archive()
     home = root / "runtime" / digest
-    stage2.install(str(home), archive, digest)
+    stage2.install(str(home), stage2.unpack(archive, digest), digest)
     assert compileall.compile_dir(home, quiet=1)
     return root
 

@@ -327,6 +327,27 @@ def test_trial_that_ended_without_a_server_is_told_to_the_next(host: Any) -> Non
     assert values(second, "t") == [1, 2]
 
 
+@pytest.mark.parametrize("how", ["closed", "taken over"])
+def test_trial_whose_go_was_lost_is_told_never_to_have_started(host: Any, how: str) -> None:
+    first = host.open()
+    identity = first.start("t", "touch ran")["identity"]
+    ran = first.run("u", "exit 5")
+    first.ended("u")
+    if how == "closed":
+        first.close()
+        assert first.process.wait(30) == 0
+    second = host.open()
+    adopt(second, "t", identity)
+    adopt(second, "u", ran)
+    ended = second.ended("t")
+    assert (ended["exit_status"], ended["lost"]) == (None, True)
+    assert ended["reason"] == "never started: the connection was lost before it could run"
+    assert second.ended("u")["exit_status"] == 5
+    assert not list(host.experiment.glob("code/*/tree/ran"))
+    second.run("t", "touch ran")  # under the same key
+    assert (second.ended("t")["exit_status"], host.noted()) == (0, [])
+
+
 def test_trial_of_a_machine_that_was_restarted_is_lost(host: Any) -> None:
     connection = host.open()
     identity = {"pid": 1, "start": "1", "boot": "before", "mark": "abc"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import sys
 import time
 from pathlib import Path
@@ -11,6 +13,8 @@ import pytest
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
+NO_MANIFEST = b"[]"
+NO_CODE = hashlib.sha256(NO_MANIFEST).hexdigest()
 SLEEP = "echo $$ > pid-$TUNE_TRIAL_ID; exec sleep 600"
 DETACHED = "setsid sh -c 'echo $$ > pid-detached; exec sleep 600' & exec sleep 600"
 
@@ -217,12 +221,78 @@ def test_what_others_put_into_the_root_stays(host: Any) -> None:
     assert [path.name for path in host.root.iterdir()] == ["mine"]
 
 
-def test_experiment_cannot_be_opened_once_its_runtime_is_gone(host: Any) -> None:
+def test_experiment_is_opened_though_its_runtime_is_gone(host: Any) -> None:
     first, second = host.visit(), host.visit()
     assert first.is_served()
-    removed(second, None)
+    assert removed(second, None)["skipped"] == []
     assert not host.root.exists()
-    assert "connect again" in first.open_only()["reason"]
+    assert first.open_only()["type"] == "opened"
+    first.provide(NO_MANIFEST, NO_CODE)
+    first.run("t", f"{sys.executable} -S -c 'import tune; print(tune.__file__)'")
+    assert first.ended("t")["exit_status"] == 0
+    assert host.text("t", "stdout").startswith(str(host.root / "runtime"))
+    assert all(path.stat().st_mode & 0o077 == 0 for path in host.root.glob("runtime/**/*"))
+    assert host.visit().is_served()
+
+
+@pytest.mark.parametrize("how", ["leave", "close", "kill"])
+def test_visit_leaves_nothing_behind(host: Any, how: str) -> None:
+    stays = host.connect()
+    assert stays.hello()["runtime"] is False
+    assert stays.is_served()
+    guest = host.connect()
+    assert guest.hello()["runtime"] is True
+    assert listed(guest) == {}
+    if how == "leave":
+        guest.send("leave")
+        guest.until(lambda: guest.is_closed)  # and by then it has gone
+        assert not host.root.exists()
+    elif how == "close":
+        guest.close()
+    else:
+        guest.process.terminate()
+    assert guest.process.wait(30) == 0
+    assert not host.root.exists()
+    assert fetch(stays, "x") == {}
+    assert removed(stays, None) == {"type": "removed", "id": 2, "experiments": [], "skipped": []}
+
+
+def test_visit_leaves_experiments_and_their_runtime(host: Any) -> None:
+    connection = host.open()
+    guest = host.visit()
+    assert set(listed(guest)) == {"exp"}
+    guest.close()
+    assert guest.process.wait(30) == 0
+    connection.run("t", f"{sys.executable} -S -c 'import tune'")
+    assert connection.ended("t")["exit_status"] == 0
+
+
+def test_many_visits_come_and_go_at_once(host: Any) -> None:
+    for _ in range(3):
+        guests = [host.connect() for _ in range(4)]
+        for guest in guests:
+            guest.hello()
+            guest.send("leave")
+        assert [guest.process.wait(30) for guest in guests] == [0] * 4
+        assert [guest.find("failed") for guest in guests] == [[]] * 4
+        assert not host.root.exists()
+
+
+def test_runtime_that_nobody_used_for_a_month_goes(host: Any) -> None:
+    connection = host.open()
+    (mine,) = host.root.glob("runtime/*")
+    for name, days in (("old", 31), (".new-broken-off", 31), ("used", 29)):
+        folder = mine.with_name(name) / "tune"
+        folder.mkdir(parents=True)
+        os.utime(folder.parent, (0, mine.stat().st_mtime - days * 86400))
+    os.utime(mine, (0, 0))
+    assert connection.is_served()
+    connection.close()
+    connection.process.wait(30)
+    second = host.open()
+    second.until(lambda: {path.name for path in mine.parent.iterdir()} == {mine.name, "used"})
+    assert time.time() - mine.stat().st_mtime < 60
+    assert second.is_served()
 
 
 def test_interrupted_removal_is_finished_by_the_next(host: Any) -> None:

@@ -24,7 +24,7 @@ from tune.host.processes import Identity
 from tune.host.reader import Problem, Record
 from tune.host.runtime import End, Listener, Runtime
 from tune.host.syscalls import Inotify
-from tune.host.telling import LEASE, leave_word, obstacle_of, read_word, told
+from tune.host.telling import LEASE, UNSTARTED, leave_word, obstacle_of, read_word, say_unstarted, told
 
 __all__ = ["Attempts", "Terms"]
 
@@ -197,6 +197,7 @@ class Attempts(Listener):
             if attempt.over:
                 del self._attempts[attempt.key]
             elif attempt.at_gate:
+                say_unstarted(attempt.launch)
                 self._runtime.kill(attempt.key, 0)
             else:
                 self._runtime.resume(attempt.key)  # its end comes behind its messages
@@ -212,6 +213,9 @@ class Attempts(Listener):
 
     def close(self) -> None:
         """Let go. What runs goes on; what waits at its gate never starts."""
+        for attempt in self._attempts.values():
+            if attempt.at_gate and not attempt.over:
+                say_unstarted(attempt.launch)
         self._runtime.close()
         if self._inotify is not None:
             self._inotify.close()
@@ -284,7 +288,7 @@ class Attempts(Listener):
             raise RefusedError(f"the code {digest[:12]} is not here")
         directory = self._folder.attempt(key)
         make_folder(directory)
-        for name in ("stdout", "stderr", "messages.jsonl", EXIT_STATUS, LEASE):
+        for name in ("stdout", "stderr", "messages.jsonl", EXIT_STATUS, LEASE, UNSTARTED):
             try:
                 os.unlink(os.path.join(directory, name))
             except FileNotFoundError:

@@ -18,10 +18,24 @@ import re
 from dataclasses import dataclass
 from typing import Any, Tuple
 
-__all__ = ["ExperimentFolder", "Key", "RefusedError", "check_key", "check_name", "make_folder", "private"]
+__all__ = [
+    "GOING",
+    "ExperimentFolder",
+    "Key",
+    "RefusedError",
+    "check_key",
+    "check_name",
+    "experiments_in",
+    "make_folder",
+    "names_in",
+    "private",
+]
 
 Key = Tuple[str, int]  # trial and attempt
 
+GOING = ".removing-"  # in front of a name: it counts as gone
+
+_TRIES = 20
 _NAME = re.compile(r"[A-Za-z0-9_@+=,:-][A-Za-z0-9_@+=,:.-]{0,199}")
 
 
@@ -52,16 +66,42 @@ def check_key(value: Any) -> Key:
 
 
 def make_folder(path: str) -> None:
-    """Make a folder that is closed to others, and those above it; it may be there."""
+    """Make a folder that is closed to others, and those above it; it may be there.
+
+    Those above may be removed at this moment, by somebody who found them empty.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            _make_folder(path)
+            return
+        except FileNotFoundError:
+            pass
+    _make_folder(path)
+
+
+def _make_folder(path: str) -> None:
     if not os.path.isdir(path):
         parent = os.path.dirname(path)
         if parent != path:
-            make_folder(parent)
+            _make_folder(parent)
         try:
             os.mkdir(path, 0o700)
         except FileExistsError:
             if not os.path.isdir(path):
                 raise
+
+
+def names_in(folder: str) -> list[str]:
+    """What is in a folder, in order; nothing where there is none."""
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def experiments_in(root: str) -> list[str]:
+    """The experiments that have a folder in the root."""
+    return [name for name in names_in(os.path.join(root, "experiments")) if not name.startswith(".")]
 
 
 def private(path: str, flags: int) -> int:

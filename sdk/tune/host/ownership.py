@@ -17,15 +17,15 @@ import signal
 import socket
 import time
 from dataclasses import asdict, dataclass
-from typing import Any, Iterator
+from typing import Any
 
 from tune.host import processes
 from tune.host.jobs import Job
-from tune.host.layout import Key, RefusedError, make_folder, private
+from tune.host.layout import ExperimentFolder, Key, RefusedError, make_folder, names_in, private
 from tune.host.output import regular
 from tune.host.processes import Identity, Process
 
-__all__ = ["HostFolder", "Noted", "Owner", "Ownership"]
+__all__ = ["HostFolder", "Noted", "Owner", "Ownership", "hosts_of"]
 
 _LET_GO_S = 2.0  # for an earlier server, after SIGTERM
 _DIE_S = 8.0  # and after SIGKILL
@@ -41,6 +41,7 @@ class Owner:
 
     Attributes:
         managed: Its manager is there; otherwise it only keeps the trials until one comes.
+        removing: It has hold of them to remove them.
     """
 
     pid: int
@@ -48,6 +49,7 @@ class Owner:
     boot: str
     hostname: str
     managed: bool
+    removing: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class HostFolder:
     def attempts(self) -> dict[Key, Noted]:
         """Those that may have processes on this machine."""
         found = {}
-        for name in _names(self._attempts):
+        for name in names_in(self._attempts):
             trial, _, number = name.rpartition(".")
             try:
                 values = _read(os.path.join(self._attempts, name)) or {}
@@ -98,6 +100,11 @@ class HostFolder:
         return os.path.join(self._attempts, f"{key[0]}.{key[1]}")
 
 
+def hosts_of(folder: ExperimentFolder) -> list[HostFolder]:
+    """The machines that have, or had, trials of an experiment."""
+    return [HostFolder(folder.host(label)) for label in names_in(os.path.join(folder.path, "hosts"))]
+
+
 class Ownership:
     """The lock of a `HostFolder`."""
 
@@ -108,10 +115,7 @@ class Ownership:
 
     def owner(self) -> Owner | None:
         """Who has the lock at this moment, this process included; None when nobody has."""
-        if self._descriptor is None and self._try():
-            self.release()
-            return None
-        return self.last()
+        return None if self._descriptor is None and self._is_free() else self.last()
 
     def last(self) -> Owner | None:
         """Who had the lock last, or has it now; None when that was not written down."""
@@ -120,10 +124,11 @@ class Ownership:
         except TypeError:
             return None
 
-    def claim(self) -> Job:
+    def claim(self, *, removing: bool = False) -> Job:
         """Take the lock, from an earlier server if need be; a job.
 
-        Whoever has it is told to let go, which leaves its trials running.
+        Whoever has it is told to let go, which leaves its trials running; but one that removes them
+        is waited for.
 
         Raises:
             RefusedError: It is not to be had; says who has it.
@@ -138,16 +143,17 @@ class Ownership:
                 who = f"process {owner.pid} of {owner.hostname}" if owner else "somebody"
                 raise RefusedError(f"{who} has hold of the trials of this experiment and does not let go")
             number = signal.SIGTERM if waited < _LET_GO_S else signal.SIGKILL
-            if owner is not None and number not in told and self._signal(owner, number):
+            may_tell = owner is not None and not owner.removing and number not in told
+            if owner is not None and may_tell and self._signal(owner, number):
                 told.add(number)
             yield _LOOK_S
-        self.tell(managed=True)
+        self.tell(managed=not removing, removing=removing)
 
-    def tell(self, *, managed: bool) -> None:
+    def tell(self, *, managed: bool, removing: bool = False) -> None:
         """Write down who has the lock: this process."""
         me = processes.identify(os.getpid(), self._boot)
         assert me is not None
-        owner = Owner(me.pid, me.start, me.boot, socket.gethostname(), managed)
+        owner = Owner(me.pid, me.start, me.boot, socket.gethostname(), managed, removing)
         try:
             _overwrite(self._path, asdict(owner))
         except OSError:
@@ -159,18 +165,32 @@ class Ownership:
             self._descriptor = None
 
     def _try(self) -> bool:
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            is_mine = error.errno in _NO_LOCKS and not self._is_alive(self.last())
-        else:
-            is_mine = _is_at(descriptor, self._path)  # and has not been removed meanwhile
+        descriptor = self._open()
+        # And it has not been removed meanwhile:
+        is_mine = self._lock(descriptor, fcntl.LOCK_EX) and _is_at(descriptor, self._path)
         if is_mine:
             self._descriptor = descriptor
         else:
             os.close(descriptor)
         return is_mine
+
+    def _is_free(self) -> bool:
+        """Whether nobody has the lock; those who ask at the same moment do not see one another."""
+        descriptor = self._open()
+        try:
+            return self._lock(descriptor, fcntl.LOCK_SH)
+        finally:
+            os.close(descriptor)
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def _lock(self, descriptor: int, kind: int) -> bool:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno in _NO_LOCKS and not self._is_alive(self.last())
+        return True
 
     def _is_alive(self, owner: Owner | None) -> bool:
         return owner is not None and self._look(owner) is not None
@@ -192,13 +212,6 @@ def _is_at(descriptor: int, path: str) -> bool:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except OSError:
         return False
-
-
-def _names(folder: str) -> Iterator[str]:
-    try:
-        yield from sorted(os.listdir(folder))
-    except OSError:
-        return
 
 
 def _overwrite(path: str, values: dict[str, Any]) -> None:

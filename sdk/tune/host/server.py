@@ -24,6 +24,8 @@ from tune.host.jobs import Jobs
 from tune.host.layout import ExperimentFolder, RefusedError, check_key, check_name
 from tune.host.outbox import Outbox
 from tune.host.ownership import HostFolder, Ownership
+from tune.host.removing import remove
+from tune.host.tidying import forget_old_runtimes, tidy
 from tune.host.wire import FrameReader, WireError
 
 __all__ = ["Server", "serve"]
@@ -33,6 +35,7 @@ _DEAF_S = 10.0  # of hearing nothing, after which the manager counts as gone
 _IDLE_S = 120.0  # the same on a connection without an experiment
 _STEP_S = 0.005  # of jobs, before everything else has its turn
 _LAST_WORD_S = 2.0
+_USED_S = 86400.0  # between two notes that the runtime is used
 _READ = 1 << 18
 _LOG_BYTES = 1 << 20
 
@@ -43,11 +46,13 @@ class Server:
     Args:
         root: The folder for everything, see `tune.host.layout`.
         home: The folder in it that this server was loaded from.
+        restore: Puts this folder back when it has been removed.
     """
 
-    def __init__(self, root: str, home: str) -> None:
+    def __init__(self, root: str, home: str, restore: Callable[[], None]) -> None:
         self._root = root
         self._home = home
+        self._restore = restore
         self._boot = processes.boot_id()
         self._frames = FrameReader()
         self._outbox = Outbox(1)
@@ -62,6 +67,7 @@ class Server:
         self._is_over = False
         self._heard = _clock()
         self._said = time.monotonic()
+        self._used = time.monotonic()  # that the runtime is used was noted then
         self._selector = selectors.DefaultSelector()
         self._handlers: Mapping[str, Callable[[dict[str, Any], bytes], None]] = {
             "open": self._open,
@@ -97,6 +103,8 @@ class Server:
         finally:
             if self._attempts is not None:
                 self._attempts.close()
+            elif self._is_connected:
+                self._tidy()
         return 1
 
     # The loop
@@ -123,6 +131,8 @@ class Server:
         if self._attempts is not None:
             self._attempts.poll()
             self._look_at_lease()
+            if time.monotonic() - self._used > _USED_S:
+                self._note_use()
         if self._is_connected:
             self._work()
             self._look_at_silence()
@@ -211,6 +221,13 @@ class Server:
             self._detach()
             self._attempts.expire()
 
+    def _note_use(self) -> None:
+        self._used = time.monotonic()
+        try:
+            os.utime(self._home)
+        except OSError:
+            pass  # it has been removed
+
     def _detach(self) -> None:
         """The manager is gone. What runs goes on, what waits at its gate never starts."""
         if not self._is_connected:
@@ -225,10 +242,18 @@ class Server:
             self._end_query()
         if self._code is not None:
             self._code.close()
+        if self._attempts is None:
+            self._tidy()  # before the pipe is let go: who visits waits for that
         _leave_streams()
         if self._attempts is not None and self._ownership is not None:
             self._attempts.detach()
             self._ownership.tell(managed=False)
+
+    def _tidy(self) -> None:
+        """Leave nothing of a visit behind on a host where nothing else is."""
+        self._jobs.clear()
+        for rest_s in tidy(self._root):
+            time.sleep(rest_s)
 
     def _say_last(self, reason: str) -> None:
         """Say why this is the end, if the other end still takes it."""
@@ -248,8 +273,6 @@ class Server:
     def _open(self, message: dict[str, Any], _: bytes) -> None:
         if self._attempts is not None:
             raise RefusedError("an experiment is open on this connection already")
-        if not os.path.isdir(os.path.join(self._home, "tune")):
-            raise RefusedError("the runtime has been removed meanwhile; connect again")
         folder = ExperimentFolder(self._root, check_name(message["experiment"], "an experiment"))
         label = check_name(message["host"], "a host")
         host = HostFolder(folder.host(label))
@@ -264,6 +287,7 @@ class Server:
             self._ownership = Ownership(host, self._boot)
             for rest_s in self._ownership.claim():
                 time.sleep(rest_s)
+            self._use_home()
         except OSError as error:
             raise RefusedError(f"{folder.path} cannot be used: {error.strerror}") from error
         _log_to(os.path.join(host.path, "server.log"))
@@ -273,6 +297,16 @@ class Server:
         for fileno in self._attempts.filenos():
             self._selector.register(fileno, selectors.EVENT_READ, lambda: None)  # it is polled anyway
         self._outbox.put("opened", directory=folder.path, boot=self._boot, **_about_host())
+
+    def _use_home(self) -> None:
+        """Say that the runtime is used, and put it back if it was removed.
+
+        Nobody removes it any more: the experiment has a folder. See `tune.host.tidying`.
+        """
+        self._note_use()
+        if not os.path.isdir(os.path.join(self._home, "tune")):
+            self._restore()
+        self._jobs.add(forget_old_runtimes(self._home))
 
     def _opened(self) -> Attempts:
         if self._attempts is None:
@@ -323,7 +357,7 @@ class Server:
     def _remove(self, message: dict[str, Any], _: bytes) -> None:
         send = self._sender(message)
         force = bool(message["force"])
-        self._jobs.add(storage.remove(self._root, message["experiments"], force, send))
+        self._jobs.add(remove(self._root, message["experiments"], force, send))
 
     def _sender(self, message: dict[str, Any]) -> Callable[..., None]:
         """Answers `message`, in order."""
@@ -335,13 +369,13 @@ class Server:
         return send
 
 
-def serve(root: str, home: str) -> int:
-    """Serve a manager through standard input and output; returns the exit status."""
+def serve(root: str, home: str, restore: Callable[[], None]) -> int:
+    """Serve a manager through standard input and output; returns the exit status. See `Server`."""
     try:
         os.setsid()  # signals to the group of the login shell are not for the keeper of trials
     except OSError:
         pass  # it leads a session already
-    return Server(root, home).run()
+    return Server(root, home, restore).run()
 
 
 def _clock() -> float:

@@ -10,9 +10,10 @@ import hashlib
 import json
 import os
 import sys
-from typing import Any
+from typing import Any, Callable
 
 PROTOCOL = 1
+_TRIES = 5  # when somebody else removes the runtime while it is being installed
 
 
 def digest_of(files: dict[str, bytes]) -> str:
@@ -36,14 +37,6 @@ def read_modules(folder: str) -> dict[str, bytes]:
     return files
 
 
-def is_whole(home: str, digest: str) -> bool:
-    """Looked at each time: clean-up of scratch disks takes files out of folders one by one."""
-    try:
-        return digest_of(read_modules(home)) == digest
-    except OSError:
-        return False
-
-
 def say(message: dict[str, Any]) -> None:
     data = json.dumps(message).encode() + b"\n"
     while data:
@@ -61,17 +54,49 @@ def take(count: int) -> bytes:
     return bytes(data)
 
 
-def install(home: str, archive: bytes, digest: str) -> None:
-    """Unpack the runtime beside its place, then put it there in one step."""
+def unpack(archive: bytes, digest: str) -> dict[str, bytes]:
     import io  # seldom needed, and a third of the time to start
-    import shutil
-    import tempfile
     import zipfile
 
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         files = {name: opened.read(name) for name in opened.namelist()}
     if digest_of(files) != digest:
         raise OSError("the runtime did not come as it was sent")
+    return files
+
+
+def find(home: str, digest: str) -> dict[str, bytes] | None:
+    """The runtime, if all of it is there.
+
+    Looked at each time: clean-up of scratch disks takes files out of folders one by one.
+    """
+    try:
+        files = read_modules(home)
+    except OSError:
+        return None
+    return files if digest_of(files) == digest else None
+
+
+def install(home: str, files: dict[str, bytes], digest: str) -> None:
+    """Write the runtime, though somebody else may be removing it: a server that leaves the same disk."""
+    umask = os.umask(0o077)
+    try:
+        for number in range(_TRIES):
+            try:
+                _install(home, files, digest)
+                break
+            except FileNotFoundError:
+                if number == _TRIES - 1:
+                    raise
+    finally:
+        os.umask(umask)
+
+
+def _install(home: str, files: dict[str, bytes], digest: str) -> None:
+    """Write it beside its place, then put it there in one step."""
+    import shutil
+    import tempfile
+
     folder = os.path.dirname(home)
     os.makedirs(folder, mode=0o700, exist_ok=True)
     new = tempfile.mkdtemp(prefix=".new-", dir=folder)
@@ -81,45 +106,81 @@ def install(home: str, archive: bytes, digest: str) -> None:
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             with open(path, "wb") as file:
                 file.write(content)
-        if os.path.isdir(home) and not is_whole(home, digest):
+        if os.path.isdir(home) and not find(home, digest):
             os.rename(home, os.path.join(new, ".damaged"))
         os.rename(new, home)
     except OSError:
-        if not is_whole(home, digest):  # otherwise another one was quicker
+        if not find(home, digest):  # otherwise another one was quicker
             raise
     finally:
         shutil.rmtree(new, ignore_errors=True)
         shutil.rmtree(os.path.join(home, ".damaged"), ignore_errors=True)
 
 
+def load(home: str) -> Callable[..., int]:
+    """The server, with all that it consists of: from here on it needs nothing of `home`.
+
+    Raises:
+        ImportError, OSError: Something is not there; nothing of it is loaded.
+    """
+    sys.path.insert(0, home)
+    umask = os.umask(0o077)
+    try:
+        from tune.host.server import serve
+    except (ImportError, OSError):
+        sys.path.remove(home)
+        sys.path_importer_cache.clear()
+        for name in [name for name in sys.modules if name.partition(".")[0] == "tune"]:
+            del sys.modules[name]
+        raise
+    finally:
+        os.umask(umask)
+    return serve
+
+
+def load_if_there(home: str, digest: str) -> tuple[dict[str, bytes] | None, Callable[..., int] | None]:
+    """The runtime and its server; None for what is not there, or is just being removed."""
+    files = find(home, digest)
+    try:
+        return files, None if files is None else load(home)
+    except (ImportError, OSError):
+        return None, None
+
+
+def load_again(home: str, files: dict[str, bytes], digest: str) -> Callable[..., int]:
+    for _ in range(_TRIES):
+        install(home, files, digest)
+        try:
+            return load(home)
+        except (ImportError, OSError):
+            if find(home, digest):
+                raise
+    raise OSError(f"{home} is removed again and again")
+
+
 def main() -> None:
     root = os.path.abspath(os.path.expanduser(sys.argv[1]))
     digest = sys.argv[2]
     home = os.path.join(root, "runtime", digest)
-    whole = is_whole(home, digest)
+    files, serve = load_if_there(home, digest)
     version = ".".join(map(str, sys.version_info[:3]))
     say(
         {
             "type": "hello",
             "python": version,
             "executable": sys.executable,
-            "runtime": whole,
+            "runtime": serve is not None,
             "protocol": PROTOCOL,
         }
     )
-    umask = os.umask(0o077)
     try:
-        if not whole:
-            archive = take(int(take(20)))
-            os.makedirs(root, mode=0o700, exist_ok=True)
-            install(home, archive, digest)
-        sys.path.insert(0, home)
-        from tune.host.server import serve
+        if files is None or serve is None:
+            files = unpack(take(int(take(20))), digest)
+            serve = load_again(home, files, digest)
     except Exception as error:  # noqa: BLE001 (whatever it is, the manager must hear of it)
         say({"type": "failed", "stage": "runtime", "reason": f"{type(error).__name__}: {error}"})
         sys.exit(1)
-    os.umask(umask)  # trials have the user's own
-    sys.exit(serve(root, home))
+    sys.exit(serve(root, home, lambda: install(home, files, digest)))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from typing import Any
 
 from tune.host.last_words import python_of
@@ -10,11 +12,15 @@ from tune.host.layout import private
 from tune.host.output import last_lines, regular
 from tune.host.runtime import End
 
-__all__ = ["LEASE", "leave_word", "obstacle_of", "read_word", "told"]
+__all__ = ["LEASE", "UNSTARTED", "leave_word", "obstacle_of", "read_word", "say_unstarted", "told"]
 
 LEASE = "lease"
 """The file that says that an attempt was ended because no manager came."""
 
+UNSTARTED = "unstarted"
+"""The file that says that an attempt waited at its gate when the manager was lost, and never ran."""
+
+_NEVER = "never started: the connection was lost before it could run"
 _LINES = 20  # of standard error, told of an attempt that failed
 _LINES_BYTES = 8192
 _MAX_DEPTH = 100  # of a value: Pythons differ in what they take
@@ -26,6 +32,8 @@ def told(launch: Launch, end: End) -> dict[str, Any]:
     lease_s = read_word(launch)
     if lease_s is not None:
         end = End(None, lost=True, reason=f"its lease{lease_s} ran out: no manager came back")
+    elif _is_file(launch.path(UNSTARTED)):
+        end = End(None, lost=True, reason=_NEVER)
     words = last_lines(launch.path("stderr"), _LINES, _LINES_BYTES) if end.exit_status else ""
     python = python_of(launch.command, launch.environment) if end.exit_status else ""
     return {**end._asdict(), "words": words, "python": python}
@@ -38,6 +46,21 @@ def leave_word(launch: Launch, lease_s: float) -> None:
             file.write(f" of {lease_s:g} s".encode())
     except OSError:
         pass  # a full disk; mostly the file is there, though empty
+
+
+def say_unstarted(launch: Launch) -> None:
+    """Say, beside the attempt, that it will not run: for a manager that believes to have let it."""
+    try:
+        os.close(os.open(launch.path(UNSTARTED), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError:
+        pass  # a full disk: it is told as lost, without the reason
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def read_word(launch: Launch) -> str | None:
