@@ -89,7 +89,7 @@ def square(low: float = 0, high: float = 1) -> dict[str, Any]:
 @pytest.mark.parametrize("utility", ["ei", "ucb", "poi"])
 def test_gp_finds_the_bottom_of_a_mixed_space(utility: str) -> None:
     """Random search is at 1.9 on average after 40 trials."""
-    arguments = {"kappa": 1.0} if utility == "ucb" else {}
+    arguments = {"ei": {}, "ucb": {"kappa": 1.0}, "poi": {"xi": 0.3}}[utility]
     for seed in range(2):
         done = drive(tuner_for(FLAT, seed, utility=utility, **arguments), flat_loss, 40)
         assert min(value for _, value in done if value is not None) < 0.3
@@ -126,7 +126,8 @@ def test_gp_rebuilt_from_what_was_registered_goes_on_the_same() -> None:
 
 def test_first_proposals_meet_every_part_of_every_range() -> None:
     tuner = tuner_for({"x": FLAT["x"], "act": FLAT["act"]}, cold_start_num=12)
-    points = [tuner.generate_parameters(number) for number in range(12)]
+    assert tuner.generate_parameters(0)["x"] == 0
+    points = [tuner.generate_parameters(number) for number in range(1, 13)]
     assert sorted(int((point["x"] + 5) / 10 * 12) for point in points) == list(range(12))
     assert Counter(point["act"] for point in points) == {"relu": 4, "tanh": 4, "elu": 4}
 

@@ -11,14 +11,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from scipy.special import erfcx, log_ndtr
 
 from tune_gp.embedding import Floats
 
-__all__ = ["Acquisition", "log_expected_improvement", "log_probability_of_improvement", "upper_bound"]
+__all__ = [
+    "Acquisition",
+    "Utility",
+    "log_expected_improvement",
+    "log_probability_of_improvement",
+    "upper_bound",
+]
+
+Utility: TypeAlias = Literal["ei", "ucb", "poi"]
 
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 _ROOT_HALF_PI = math.sqrt(0.5 * math.pi)
@@ -66,7 +74,7 @@ class Acquisition:
         xi: By how much to improve on it.
     """
 
-    utility: Literal["ei", "ucb", "poi"]
+    utility: Utility
     best: float
     kappa: float
     xi: float

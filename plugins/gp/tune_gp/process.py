@@ -111,6 +111,15 @@ class Process:
         leading = self._v[: len(targets), : len(targets)]
         return (leading @ targets) @ leading
 
+    def left_out(self, weights: Floats) -> Floats:
+        """By how much each of the first points differs from what the others predict, shape (n,).
+
+        Rasmussen and Williams' equation 5.12; `weights` are those of the targets.
+        """
+        leading = self._v[: len(weights), : len(weights)]
+        errors: Floats = weights / np.einsum("ij,ij->j", leading, leading)
+        return errors
+
     def covariance(self, features: Floats) -> Floats:
         """With the points, of m others; shape (m, n)."""
         squares = squared_distances(features * self._inverse_scale, self._x)

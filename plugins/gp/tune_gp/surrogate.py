@@ -33,6 +33,8 @@ class Belief:
         ranking: Places in `rows`, lowest mean first.
         factor: By which the best results were scaled.
         rows: Numbers of the finished trials that are modelled.
+        explained: Which share of the variance of the results the model predicts, each from the others; 1
+            is all, 0 or less is none.
     """
 
     embedding: Embedding
@@ -42,6 +44,7 @@ class Belief:
     ranking: Indices
     factor: float
     rows: Indices
+    explained: float
 
     def predict(self, units: Floats, active: Bools) -> tuple[Floats, Floats]:
         """Mean and standard deviation, both of shape (m,)."""
@@ -101,13 +104,15 @@ class Surrogate:
         means = process.covariance(features) @ weights
         ranking = np.argsort(means, kind="stable")
         best = float(means[ranking[0]])
+        errors = process.left_out(weights)
+        explained = 1.0 - float((errors @ errors) / max(targets @ targets, 1e-300))
         failed = self._failed()
         more = np.concatenate([failed, self._running()])
         if len(more):
             guesses = _guesses(process, failed, features, weights, float(targets.max()))
             process = process.extended(more)
             weights = process.weights(np.concatenate([targets, guesses]))
-        return Belief(self.embedding, process, weights, best, ranking, factor, self._rows)
+        return Belief(self.embedding, process, weights, best, ranking, factor, self._rows, explained)
 
     def _failed(self) -> Floats:
         """Features of the newest failed trials, shape (n_failed, features)."""

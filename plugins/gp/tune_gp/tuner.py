@@ -12,19 +12,19 @@ Gaussian process bandit optimization. JMLR 15. https://jmlr.org/papers/v15/desau
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from tune_core import Parameters, SearchSpace, Tuner
 from tune_core.space import Leaf
-from tune_gp.acquisition import Acquisition
+from tune_gp.acquisition import Acquisition, Utility
 from tune_gp.embedding import Bools, Embedding, Floats
 from tune_gp.history import History
 from tune_gp.process import Smoothness
 from tune_gp.search import Effort, Points, candidates, reach, search
-from tune_gp.surrogate import Surrogate
+from tune_gp.surrogate import Belief, Surrogate
 
 __all__ = ["GPTuner"]
 
@@ -44,7 +44,7 @@ class GPTuner(Tuner):
 
         model_config = ConfigDict(extra="forbid")
 
-        utility: Literal["ei", "ucb", "poi"] = Field(
+        utility: Utility = Field(
             default="ei",
             description="What is maximised: expected improvement, upper confidence bound, or probability "
             "of improvement.",
@@ -95,7 +95,7 @@ class GPTuner(Tuner):
 
     def __init__(
         self,
-        utility: Literal["ei", "ucb", "poi"] = "ei",
+        utility: Utility = "ei",
         kappa: float = 5.0,
         xi: float = 0.0,
         nu: float = 2.5,
@@ -106,7 +106,7 @@ class GPTuner(Tuner):
         most_modelled: int = 200,
         warp: bool = True,
     ) -> None:
-        self._utility: Literal["ei", "ucb", "poi"] = utility
+        self._utility: Utility = utility
         self._kappa, self._xi = kappa, xi
         self._form = Smoothness(nu, alpha)
         self._cold_start = cold_start_num
@@ -127,6 +127,7 @@ class GPTuner(Tuner):
         self._surrogate = Surrogate(
             embedding, self._history, self._form, most=self._most, straighten=self._warp
         )
+        self._ordered = np.array([leaf.domain.is_ordered for leaf in search_space.leaves], dtype=np.bool_)
         fitting = int(np.clip(round(_active_on_average(search_space.leaves)) + 2, 6, 16))
         self._n_startup = self._cold_start or fitting
         self._carry_over(space, history)
@@ -155,23 +156,40 @@ class GPTuner(Tuner):
         self._history.fail(parameter_id)
 
     def generate_parameters(self, parameter_id: int) -> Parameters:
-        if self._history.finished.n < self._n_startup:
+        return self.propose(parameter_id, self._utility, self._kappa)
+
+    def propose(self, parameter_id: int, utility: Utility, kappa: float) -> Parameters:
+        """`generate_parameters` with a utility for this once."""
+        if self.is_starting:
             return self._space.decode(self._design_point(parameter_id)[None])[0]
-        return self._propose(self.rng(parameter_id))
+        belief = self._surrogate.believe()
+        acquisition = Acquisition(utility, belief.best, kappa, self._xi * belief.factor)
+        return self._first_fresh(self._ranked(belief, acquisition, self.rng(parameter_id)))
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether there are too few results for the model."""
+        return self._history.finished.n < self._n_startup
+
+    def explained(self) -> float:
+        """Which share of the variance of the results the model predicts, each from all others.
+
+        1 is all, 0 or less none. Only when it `is_starting` no more.
+        """
+        return self._surrogate.believe().explained
 
     def _design_point(self, parameter_id: int) -> Floats:
-        """A row of a Latin hypercube: the first proposals meet every part of every range, and every
-        option as often as any other. Shape (dimensions,)."""
+        """The middle of all ranges, then rows of a Latin hypercube: the first proposals meet every part of
+        every range, and every option as often as any other. Shape (dimensions,)."""
         n = self._n_startup
-        square, row = divmod(parameter_id, n)
+        square, row = divmod(max(parameter_id - 1, 0), n)
         rng = self.rng(square, stream=2)
         cells = np.argsort(rng.random((n, self._space.dimensions)), axis=0)
         point: Floats = (cells[row] + rng.random((n, self._space.dimensions))[row]) / n
-        return point
+        return np.where(self._ordered, 0.5, point) if parameter_id == 0 else point
 
-    def _propose(self, rng: np.random.Generator) -> Parameters:
-        belief = self._surrogate.believe()
-        acquisition = Acquisition(self._utility, belief.best, self._kappa, self._xi * belief.factor)
+    def _ranked(self, belief: Belief, acquisition: Acquisition, rng: np.random.Generator) -> Points:
+        """Configurations of high utility, the highest first."""
 
         def score(units: Floats, active: Bools) -> Floats:
             return acquisition(*belief.predict(units, active))
@@ -189,7 +207,7 @@ class GPTuner(Tuner):
         pool = candidates(self._space, tried, best, self._effort, radius, rng)
         numeric = belief.embedding.numeric
         found, _ = search(self._space, pool, score, climb, numeric, self._effort, radius, rng)
-        return self._first_fresh(found)
+        return found
 
     def _first_fresh(self, ranked: Points) -> Parameters:
         """The first that is not forbidden, was never on trial, and is not next to one that is."""

@@ -1,0 +1,132 @@
+"""The tuner that chooses the algorithm itself, for every proposal, by what the results so far say.
+
+Two models hear of every trial: a Gaussian process over the whole tree of the search space (tune-gp) and the
+tree-structured Parzen estimator (tune-tpe). The first is the better the more of the results it can predict,
+and this is what is looked at: each result is predicted from all others, which costs nothing beside the model.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import ClassVar, Literal, TypeAlias
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from tune_gp.tuner import GPTuner
+from tune_tpe.tuner import TPETuner
+
+from tune_core import Parameters, SearchSpace, Tuner
+
+__all__ = ["AutoTuner", "Way", "has_settled", "share_of_tpe"]
+
+_log = logging.getLogger(__name__)
+
+Way: TypeAlias = Literal["start", "GP", "GP exploring", "TPE"]
+
+TRUSTED = 0.5  # the share of the variance that a process predicts which gets nearly all proposals
+LEAST, MOST = 0.05, 0.9  # share of TPE
+PATIENCE = 10  # trials without a gain worth mentioning, after which every other proposal explores
+GAIN = 1e-3  # worth mentioning, as a share of what was gained over the median so far
+KAPPA = 2.5  # deviations that count when exploring
+
+
+def share_of_tpe(explained: float) -> float:
+    """The probability of a proposal by TPE, from the share of the variance that the process predicts.
+
+    >>> [share_of_tpe(explained) for explained in (-0.2, 0.25, 0.8)]
+    [0.9, 0.5, 0.05]
+    """
+    return float(np.clip(1.0 - explained / TRUSTED, LEAST, MOST))
+
+
+def has_settled(values: list[float]) -> bool:
+    """Whether the newest results, lower is better, brought no gain worth mentioning.
+
+    >>> has_settled([5.0, 4.0, 3.0, 1.0] + [2.0] * 9), has_settled([5.0, 4.0, 3.0, 1.0] + [2.0] * 10)
+    (False, True)
+    """
+    if len(values) < 2 * PATIENCE // 2 + 4:
+        return False
+    known = np.array(values)
+    before, best = known[:-PATIENCE].min(), known.min()
+    return bool(before / 4 - best / 4 <= GAIN * (np.median(known) / 4 - best / 4))
+
+
+class AutoTuner(Tuner):
+    """A Gaussian process where it predicts the results, TPE where it does not.
+
+    Both are given every trial, also those that the other proposed. When the results stop getting better,
+    every other proposal goes where the process is least sure.
+    """
+
+    class Arguments(BaseModel):
+        """There is nothing to set but `optimize_mode` and `seed`, which the kernel takes."""
+
+        model_config = ConfigDict(extra="forbid")
+
+    default_optimize_mode: ClassVar[str] = "minimize"
+    # All state comes from what was registered and received; proposing leaves no trace.
+    replays_proposals: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._gp, self._tpe = GPTuner(), TPETuner()
+        self._values: list[float] = []
+        self._told = ""  # what the log says already
+
+    def set_seed(self, seed: int) -> None:
+        super().set_seed(seed)
+        self._gp.set_seed(seed)
+        self._tpe.set_seed(seed)
+
+    def update_search_space(self, search_space: SearchSpace) -> None:
+        """Results under an earlier space are kept if they are configurations of this one too."""
+        self._gp.update_search_space(search_space)
+        self._tpe.update_search_space(search_space)
+
+    def register_pending(self, parameter_id: int, parameters: Parameters) -> None:
+        self._gp.register_pending(parameter_id, parameters)
+        self._tpe.register_pending(parameter_id, parameters)
+
+    def receive_trial_result(self, parameter_id: int, parameters: Parameters, value: float) -> None:
+        self._gp.receive_trial_result(parameter_id, parameters, value)
+        self._tpe.receive_trial_result(parameter_id, parameters, value)
+        self._values.append(value)
+
+    def trial_end(self, parameter_id: int, success: bool) -> None:
+        self._gp.trial_end(parameter_id, success)
+        self._tpe.trial_end(parameter_id, success)
+
+    def generate_parameters(self, parameter_id: int) -> Parameters:
+        way = self._way(parameter_id)
+        if way == "TPE":
+            return self._tpe.generate_parameters(parameter_id)
+        if way == "GP exploring":
+            return self._gp.propose(parameter_id, "ucb", KAPPA)
+        return self._gp.generate_parameters(parameter_id)
+
+    def _way(self, parameter_id: int) -> Way:
+        if self._gp.is_starting:
+            self._tell("a Latin hypercube until there are results enough for a model")
+            return "start"
+        explained = self._gp.explained()
+        share = share_of_tpe(explained)
+        settled = has_settled(self._values)
+        self._tell(_reason(share, settled))
+        of_models, of_aims = self.rng(parameter_id, stream=3).random(2)
+        if of_models < share:
+            return "TPE"
+        return "GP exploring" if settled and of_aims < 0.5 else "GP"
+
+    def _tell(self, reason: str) -> None:
+        """Put what is chosen, and why, into the log when it changes."""
+        if reason != self._told:
+            self._told = reason
+            _log.info("auto: %s", reason)
+
+
+def _reason(share: float, settled: bool) -> str:
+    if share > 0.5:
+        return "TPE, since a Gaussian process predicts less than a quarter of how results differ"
+    if settled:
+        return "Gaussian process, every other proposal where it is least sure: no gain for a while"
+    return "Gaussian process, which predicts how results differ"
