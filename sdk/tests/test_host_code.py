@@ -280,6 +280,8 @@ def test_hosts_of_one_folder_bring_the_same_code_without_meeting(host: Any) -> N
         connection.wait("ready", digest=code.digest)
     third.send("file", code.files[0][1000:], digest=code.digest, index=0, last=True)
     third.wait("ready", digest=code.digest)  # though it never had all of it
+    third.send_file(code.digest, 1, code.files[1])  # was on its way
+    third.wait("ready", digest=code.digest)
     tree = code.tree(host)
     assert [(tree / name).read_bytes() for name in "ab"] == list(code.files.values())
     assert third.is_served()

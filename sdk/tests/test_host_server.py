@@ -646,6 +646,26 @@ def test_gpus_are_told_with_who_uses_them(host: Any, tmp_path: Path) -> None:
     assert connection.wait("gpus") == {"type": "gpus", "gpus": gpus, "visible": "1"}
 
 
+def test_gpus_are_looked_at_again_for_who_asks_meanwhile(host: Any, tmp_path: Path) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        f"#!/bin/sh\nif [ -e {tmp_path}/asked ]; then echo 1, GPU-b; exit; fi\n"
+        f"touch {tmp_path}/asked; until [ -e {tmp_path}/go-on ]; do sleep 0.01; done; echo 0, GPU-a\n"
+    )
+    program.chmod(0o755)
+    connection = host.connect(pre_command=f"PATH={tmp_path}:$PATH")
+    connection.hello()
+    for _ in range(3):
+        connection.send("gpus")
+    assert connection.is_served()
+    wait_for((tmp_path / "asked").exists)
+    (tmp_path / "go-on").touch()
+    answers = [connection.wait("gpus") for _ in range(2)]
+    assert [[gpu["uuid"] for gpu in answer["gpus"]] for answer in answers] == [["GPU-a"], ["GPU-b"]]
+    assert connection.is_served()
+    assert not connection.find("gpus")
+
+
 def test_reason_for_no_gpus_is_told(host: Any, tmp_path: Path) -> None:
     program = tmp_path / "nvidia-smi"
     program.write_text("#!/bin/sh\necho 'cannot talk to the driver'; exit 9\n")

@@ -170,7 +170,7 @@ def test_runtime_is_there_for_every_experiment_that_comes(tmp_path: Path) -> Non
     is_over = threading.Event()
 
     def visit() -> None:
-        while not is_over.wait(0.0002):
+        while not is_over.wait(0.001):
             list(tidy(str(root)))
 
     guests = [threading.Thread(target=visit) for _ in range(3)]

@@ -64,8 +64,10 @@ class CodeStore:
     def take_file(self, digest: Any, index: Any, piece: bytes, *, is_last: bool) -> None:
         """A piece of a file that was missing."""
         assembly = self._trees.get(digest)
-        if assembly is None:
-            return  # it has failed, and that was told
+        if assembly is None:  # it has failed, or another host was quicker, and that was told
+            if is_last and digest not in self._busy and os.path.isdir(self._folder.tree(digest)):
+                self._send("ready", digest=digest)  # once more for who goes on sending
+            return
         try:
             assembly.take(index, piece, is_last=is_last)
         except (OSError, RefusedError) as error:

@@ -35,7 +35,7 @@ Key = Tuple[str, int]  # trial and attempt
 
 GOING = ".removing-"  # in front of a name: it counts as gone
 
-_TRIES = 20
+_TRIES = 200
 _NAME = re.compile(r"[A-Za-z0-9_@+=,:-][A-Za-z0-9_@+=,:.-]{0,199}")
 
 

@@ -61,6 +61,7 @@ class Server:
         self._ownership: Ownership | None = None
         self._code: CodeStore | None = None
         self._query: GpuQuery | None = None
+        self._asks_again = False  # while it is being answered
         self._lease_s = _IDLE_S
         self._is_connected = True
         self._is_managed = True  # as it was written down
@@ -327,6 +328,7 @@ class Server:
         self._opened().kill(check_key(message["key"]), float(message["grace_s"]))
 
     def _ask_gpus(self, *_: Any) -> None:
+        self._asks_again = self._query is not None  # for what has changed since it was asked
         if self._query is None:
             try:
                 self._query = GpuQuery()
@@ -340,6 +342,8 @@ class Server:
         if answer is not None:
             self._end_query()
             self._outbox.put("gpus", **answer)
+            if self._asks_again:
+                self._ask_gpus()
 
     def _end_query(self) -> None:
         assert self._query is not None

@@ -13,7 +13,7 @@ import sys
 from typing import Any, Callable
 
 PROTOCOL = 1
-_TRIES = 5  # when somebody else removes the runtime while it is being installed
+_TRIES = 20  # when somebody else removes the runtime while it is being installed
 
 
 def digest_of(files: dict[str, bytes]) -> str:
@@ -85,7 +85,7 @@ def install(home: str, files: dict[str, bytes], digest: str) -> None:
             try:
                 _install(home, files, digest)
                 break
-            except FileNotFoundError:
+            except (FileNotFoundError, FileExistsError):
                 if number == _TRIES - 1:
                     raise
     finally:
@@ -101,10 +101,11 @@ def _install(home: str, files: dict[str, bytes], digest: str) -> None:
     os.makedirs(folder, mode=0o700, exist_ok=True)
     new = tempfile.mkdtemp(prefix=".new-", dir=folder)
     try:
+        # Not makedirs: what was there may be taken away at any moment, and must not begin anew.
+        for name in sorted({os.path.dirname(name) for name in files}):
+            os.mkdir(os.path.join(new, *name.split("/")), 0o700)
         for name, content in files.items():
-            path = os.path.join(new, *name.split("/"))
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            with open(path, "wb") as file:
+            with open(os.path.join(new, *name.split("/")), "wb") as file:
                 file.write(content)
         if os.path.isdir(home) and not find(home, digest):
             os.rename(home, os.path.join(new, ".damaged"))
