@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tune_core.errors import TrainingServiceError
-from tune_core.services.gpus import Gpu, GpuAccount
+from tune_core.services.gpus import Gpu, GpuAccount, visible_gpus
 from tune_core.trial import AttemptKey
 
 A, B, C = (AttemptKey(name, 0) for name in "abc")
@@ -110,3 +110,38 @@ def test_adopted_trials_hold_their_gpus() -> None:
 def test_machine_is_called_by_its_name() -> None:
     with pytest.raises(TrainingServiceError, match=r"^1 GPU for each trial, but machine b has no GPUs"):
         account([], place="machine b").place(A, 1)
+
+
+def test_gpu_is_free_as_soon_as_the_trial_that_computed_on_it_is_over() -> None:
+    gpus = [Gpu(0, pids=(7,)), Gpu(1, pids=(8,)), Gpu(2, pids=(9,))]
+    machine = account(gpus, per_gpu=2)
+    machine.occupy(A, [0, 1])
+    machine.occupy(B, [1])
+    assert "GPU 2 is used by another program" in str(machine.place(C, 3))
+    machine.release(A)
+    assert machine.place(C, 2) == (0, 1)
+    machine.look_again()
+    machine.release(B)
+    machine.release(C)
+    assert "GPU 0 is used by another program (pid 7;" in str(machine.place(A, 1))  # seen since
+
+
+@pytest.mark.parametrize(
+    ("restriction", "indices"),
+    [
+        (None, [0, 1, 2]),
+        ("", []),
+        ("-1", []),
+        ("2,0", [0, 2]),
+        (" 1 ", [1]),
+        ("GPU-b", [1]),
+        ("GPU-x", []),
+        ("GPU-c, 0", [0, 2]),
+        ("1,-1,0", [1]),  # CUDA stops at what it does not know
+        ("0,7,1", [0]),
+        ("MIG-GPU-a1234/1/0", []),
+    ],
+)
+def test_machines_own_restriction_is_kept(restriction: str | None, indices: list[int]) -> None:
+    gpus = [Gpu(number, uuid=f"GPU-{letter}1234") for number, letter in enumerate("abc")]
+    assert [gpu.index for gpu in visible_gpus(gpus, restriction)] == indices

@@ -10,12 +10,12 @@ says, nobody can be passed for ever.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tune_core.errors import TrainingServiceError
 from tune_core.trial import AttemptKey
 
-__all__ = ["Gpu", "GpuAccount"]
+__all__ = ["Gpu", "GpuAccount", "visible_gpus"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,31 @@ class Gpu:
     index: int
     pids: tuple[int, ...] = ()
     uuid: str = ""
+
+
+def visible_gpus(gpus: Sequence[Gpu], restriction: str | None) -> list[Gpu]:
+    """Those that a machine may use of its own, where a scheduler or a user has restricted it.
+
+    Args:
+        restriction: Its `CUDA_VISIBLE_DEVICES`: numbers and beginnings of UUIDs; None when unset. As
+            for CUDA, what follows a name that nothing has is not seen.
+
+    >>> [gpu.index for gpu in visible_gpus([Gpu(0), Gpu(1, uuid="GPU-8f1c"), Gpu(2)], "2,GPU-8f,9,0")]
+    [1, 2]
+    """
+    if restriction is None:
+        return list(gpus)
+    seen: set[int] = set()
+    for name in restriction.split(","):
+        named = {gpu.index for gpu in gpus if _is_named(gpu, name.strip())}
+        if not named:
+            break
+        seen |= named
+    return [gpu for gpu in gpus if gpu.index in seen]
+
+
+def _is_named(gpu: Gpu, name: str) -> bool:
+    return name == str(gpu.index) or (name.startswith("GPU-") and gpu.uuid.startswith(name))
 
 
 class GpuAccount:
@@ -97,8 +122,17 @@ class GpuAccount:
         return self._held.get(key, ())
 
     def release(self, key: AttemptKey) -> bool:
-        """`key` is over; whether it held any."""
-        return self._held.pop(key, None) is not None
+        """`key` is over; whether it held any.
+
+        What was seen to compute on its GPUs belonged to it, and is not there any more.
+        """
+        indices = self._held.pop(key, None)
+        if indices is None:
+            return False
+        if self._seen is not None:
+            free = {index for index in indices if not self._holders(index)}
+            self._seen = [replace(gpu, pids=()) if gpu.index in free else gpu for gpu in self._seen]
+        return True
 
     def _allowed(self, number: int) -> Sequence[Gpu]:
         if self._seen is None:

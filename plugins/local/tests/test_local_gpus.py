@@ -9,23 +9,13 @@ from typing import Any
 
 import pytest
 from tune_local.config import LocalConfig
-from tune_local.gpus import list_gpus, visible_gpus
+from tune_local.gpus import list_gpus
 
 from tune_core import ConfigError, TrainingServiceError
 from tune_core.config import load_config
 from tune_core.config.checking import check
 from tune_core.experiment.assemble import create, reopen
 from tune_core.services.gpus import Gpu
-
-
-@pytest.mark.parametrize(
-    ("restriction", "indices"),
-    [(None, [0, 1, 2]), ("", []), ("-1", []), ("2,0", [0, 2]), (" 1 ", [1]), ("GPU-b", [1]), ("GPU-x", [])],
-)
-def test_managers_own_restriction_is_kept(restriction: str | None, indices: list[int]) -> None:
-    gpus = [Gpu(number, uuid=f"GPU-{letter}1234") for number, letter in enumerate("abc")]
-    environment = {} if restriction is None else {"CUDA_VISIBLE_DEVICES": restriction}
-    assert [gpu.index for gpu in visible_gpus(gpus, environment)] == indices
 
 
 def fake_driver(*pids: tuple[int, ...] | None) -> ModuleType:

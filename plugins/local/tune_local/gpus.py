@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 from tune_core import TrainingServiceError
 from tune_core.services.gpus import Gpu
 
-__all__ = ["list_gpus", "visible_gpus"]
+__all__ = ["list_gpus"]
 
 _NO_DRIVER = (9, 12)  # NVML_ERROR_DRIVER_NOT_LOADED, NVML_ERROR_LIBRARY_NOT_FOUND
 
@@ -35,19 +34,6 @@ def list_gpus() -> list[Gpu]:
         missing = getattr(error, "value", None) in _NO_DRIVER
         why = "no NVIDIA driver on this machine" if missing else f"the NVIDIA driver answers {str(error)!r}"
         raise TrainingServiceError(f"no GPU can be seen: {why}") from error
-
-
-def visible_gpus(gpus: Sequence[Gpu], environment: Mapping[str, str]) -> list[Gpu]:
-    """Those that the manager itself was given, where a scheduler or a user has restricted it."""
-    restriction = environment.get("CUDA_VISIBLE_DEVICES")
-    if restriction is None:
-        return list(gpus)
-    names = [name.strip() for name in restriction.split(",") if name.strip()]
-    return [gpu for gpu in gpus if any(_is_named(gpu, name) for name in names)]
-
-
-def _is_named(gpu: Gpu, name: str) -> bool:
-    return name == str(gpu.index) or (name.startswith("GPU-") and gpu.uuid.startswith(name))
 
 
 def _gpu(pynvml: Any, index: int) -> Gpu:

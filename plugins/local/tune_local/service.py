@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from tune.host import Launch
 from tune.host.launch import Started
 from tune_core import Attempt, AttemptKey, ServiceContext
-from tune_core.services.gpus import GpuAccount
+from tune_core.services.gpus import GpuAccount, visible_gpus
 from tune_core.services.processes import Grant, ProcessService
 from tune_local.config import LocalConfig
-from tune_local.gpus import list_gpus, visible_gpus
+from tune_local.gpus import list_gpus
 from tune_local.warm import WarmStarts
 
 __all__ = ["LocalService"]
@@ -35,7 +35,7 @@ class LocalService(ProcessService):
         super().__init__(grace_s=config.kill_grace, output_limit=config.output_limit << 20)
         self._config = config
         self._gpus = GpuAccount(
-            lambda: visible_gpus(list_gpus(), self.environ),
+            lambda: visible_gpus(list_gpus(), self.environ.get("CUDA_VISIBLE_DEVICES")),
             indices=config.gpu_indices,
             per_gpu=config.max_trial_number_per_gpu,
             use_active=bool(config.use_active_gpu),
