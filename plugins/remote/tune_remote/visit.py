@@ -16,6 +16,8 @@ from tune_remote.opening import Opened, reach
 
 __all__ = ["Visit", "visit"]
 
+_LEAVE_S = 5.0
+
 
 @contextlib.asynccontextmanager
 async def visit(machine: MachineConfig) -> AsyncIterator[Visit]:
@@ -27,6 +29,7 @@ async def visit(machine: MachineConfig) -> AsyncIterator[Visit]:
     stay = Visit(machine, await in_thread(reach, machine))
     try:
         yield stay
+        await stay.leave()
     finally:
         stay.close()
 
@@ -42,6 +45,14 @@ class Visit:
 
     def close(self) -> None:
         self._link.close()
+
+    async def leave(self) -> None:
+        """Let the host remove what it was sent for the visit, if nothing else is there."""
+        self._link.send("leave")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVE_S):
+                while (await self._frames.get())[0]["type"] != "lost":
+                    pass
 
     async def ask(self, kind: str, last: str, **fields: Any) -> Mapping[str, Any]:
         """The one answer to a question."""
