@@ -76,13 +76,13 @@ def test_host_is_powered_off_for_good(laboratory: Laboratory, campaign: Make) ->
 def test_nothing_is_lost_when_it_is_the_network_here(laboratory: Laboratory, campaign: Make) -> None:
     hosts = [laboratory.add() for _ in range(2)]
     machines = [host.machine(trialConcurrency=2) for host in hosts]
-    lab = campaign(machines, trials=4, concurrency=4, steps=(60,), step_s=0.5, lostAfter=2)
+    lab = campaign(machines, trials=4, concurrency=4, steps=(45,), step_s=1.0, lostAfter=12)
     manager = lab.manage()
     await_that(lambda: lab.running() == 4, "four trials running", 30)
     for host in hosts:
         host.cut()
     await_that(lambda: lab.trouble().count("cannot be reached") == 2, "that it is said", 30)
-    time.sleep(4)  # twice as long as lostAfter
+    time.sleep(14)  # by now each has been away for longer than lostAfter
     for host in hosts:
         host.heal()
     lab.finish(manager)

@@ -250,8 +250,8 @@ class RemoteService(TrainingService):
             if reason and self._waiting[key] != reason:
                 self._waiting[key] = reason
                 self._events.waiting(key, reason)
-        if any(self._attempts[key].gpu_number for key in self._waiting):
-            self._retry = self._loop.call_later(_LOOK_S, self._look_at_gpus)
+        if self._waiting:  # other programs' use of GPUs, and of the disk here, changes without telling
+            self._retry = self._loop.call_later(_LOOK_S, self._look_again)
 
     def _place(self, attempt: Attempt) -> str:
         """Start an attempt on some machine, or say why it must wait."""
@@ -266,20 +266,26 @@ class RemoteService(TrainingService):
                     granted = str(error)
                 obstacle, gpus = (granted, ()) if isinstance(granted, str) else ("", granted)
             if not obstacle:
+                try:
+                    machine.start(attempt, None if attempt.gpu_number is None else gpus)
+                except OSError as error:
+                    machine.gpus.release(attempt.key)
+                    return f"trials cannot be started: {error}"
                 self._turn += 1
                 machine.last_chosen = self._turn
                 del self._waiting[attempt.key]
                 self._places[attempt.key] = machine
-                machine.start(attempt, None if attempt.gpu_number is None else gpus)
                 return ""
             obstacles.append(f"{machine.name} {obstacle}")
             if machine.is_coming():
                 break  # rather than all on the machine that was there first
         return "; ".join(sorted(obstacles))
 
-    def _look_at_gpus(self) -> None:
-        for machine in self._machines.values():
-            machine.look_again()
+    def _look_again(self) -> None:
+        if any(self._attempts[key].gpu_number for key in self._waiting):
+            for machine in self._machines.values():
+                machine.look_again()
+        self.changed()
 
     # Small things.
 
