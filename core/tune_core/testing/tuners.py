@@ -189,7 +189,7 @@ class TunerContract:
         """Proposals lie in the space, and another tuner that hears the same calls goes on in the same way."""
         first, resumed = (_constrained(self._advisor(space, seed=3)) for _ in range(2))
         live = Drive(first, lambda parameters: _scored(parameters, objectives, limit), seed=3)
-        for parameters in live.run(2 * self.startup):
+        for parameters in live.run(self.startup + 5):
             _assert_in(space, parameters, name)
         live.replay(resumed)
         for number in range(1000, 1004):

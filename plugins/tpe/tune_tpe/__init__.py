@@ -11,5 +11,7 @@ def tune_tuners() -> Iterator[Driver]:
         "TPE",
         "tune_tpe.tuner:TPETuner",
         summary="Tree-structured Parzen estimator, joint over parameters and aware of nested choices",
+        objectives="many",
+        constraints=True,
         preference=10,
     )

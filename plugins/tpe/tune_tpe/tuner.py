@@ -6,6 +6,8 @@ NeurIPS 24. https://papers.nips.cc/paper/4443-algorithms-for-hyper-parameter-opt
 Watanabe, S. (2023). Tree-structured Parzen estimator: understanding its algorithm components and their
 roles for better empirical performance. https://arxiv.org/abs/2304.11127
 
+Several objectives and constraints: see `tune_tpe.many`.
+
 With l the density of the good configurations and g that of the others, expected improvement is largest
 where l / g is. Where this tuner departs from the papers, the reason stands beside it.
 """
@@ -18,10 +20,11 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from tune_core import Parameters, SearchSpace, Tuner
+from tune_core import Parameters, Score, SearchSpace, Tuner
 from tune_tpe.arguments import TpeArguments
 from tune_tpe.groups import Group, active_on_average, make_groups
 from tune_tpe.history import Bools, Floats, History, Indices
+from tune_tpe.many import Results, good_and_others, weights_of_good
 from tune_tpe.parzen import Parzen, neighbour_bandwidths, scott_bandwidths
 from tune_tpe.split import count_good, forgetting_weights, improvement_weights, split, thin
 
@@ -59,6 +62,8 @@ class TPETuner(Tuner):
         tpe_args: TpeArguments = Field(default=TpeArguments(), description="Options of the model.")
 
     default_optimize_mode: ClassVar[str] = "minimize"
+    many_objectives: ClassVar[bool] = True
+    handles_constraints: ClassVar[bool] = True
     # All state comes from what was registered and received; proposing leaves no trace.
     replays_proposals: ClassVar[bool] = False
 
@@ -79,10 +84,11 @@ class TPETuner(Tuner):
 
     def _carry_over(self, space: SearchSpace, history: History) -> None:
         rows, _ = history.rows(np.arange(history.n))
-        for number, (parameters, value) in enumerate(zip(space.decode(rows), history.values, strict=True)):
+        told = zip(space.decode(rows), history.points, history.violations, strict=True)
+        for number, (parameters, values, violation) in enumerate(told):
             if self._space.contains(parameters):
                 self.register_pending(-1 - number, parameters)
-                self._history.finish(-1 - number, float(value))
+                self._history.finish(-1 - number, Score(values.tolist(), violation))
         for parameter_id, (units, _) in history.pending.items():
             [parameters] = space.decode(units[None])
             if self._space.contains(parameters):
@@ -97,7 +103,7 @@ class TPETuner(Tuner):
 
     def receive_trial_result(self, parameter_id: int, parameters: Parameters, value: float) -> None:
         if parameter_id in self._history.pending:  # else it is not in the space, or not any more
-            self._history.finish(parameter_id, value)
+            self._history.finish(parameter_id, Score.of(value))
 
     def trial_end(self, parameter_id: int, success: bool) -> None:
         self._history.drop(parameter_id)
@@ -124,27 +130,42 @@ class TPETuner(Tuner):
 
     def _evidence(self, rng: np.random.Generator) -> _Evidence:
         args, history = self._args, self._history
-        values = self._values_with_lies()
-        n = history.n if args.multivariate else len(values)  # NNI counts running trials as well
-        good, others = split(values, count_good(n, args.gamma, args.linear_forgetting))
+        results = self._results_with_lies()
+        n = history.n if args.multivariate else len(results.points)  # NNI counts running trials as well
+        n_good = count_good(n, args.gamma, args.linear_forgetting)
+        is_plain, values = results.are_plain, results.points[:, 0]
+        if is_plain:
+            good, others = split(values, n_good)
+        else:  # what is taken to be worst, or left out, is not on the front
+            is_known = results.points.shape[1] > 1 and args.constant_liar_type in ("worst", None)
+            good, others = good_and_others(results, n_good, history.front if is_known else None)
         other_weights = forgetting_weights(len(others), args.linear_forgetting)
         if args.multivariate:
             threshold = float(values[others].min() if len(others) else values.max())
-            good_weights = improvement_weights(values[good], threshold)
+            good_weights = (
+                improvement_weights(values[good], threshold)
+                if is_plain
+                else weights_of_good(results, good, others)
+            )
             others, other_weights = thin(others, other_weights, MOST_OTHERS, rng)
         else:
             good_weights = forgetting_weights(len(good), args.linear_forgetting)
             others, other_weights = thin(others, other_weights, MOST_OTHERS_ALONE, rng)
         return _Evidence(history, good, others, (good_weights, other_weights))
 
-    def _values_with_lies(self) -> Floats:
-        """Results of the finished trials, then what the running ones are taken to have; shape (n,)."""
-        values, liar = self._history.values, self._args.constant_liar_type
-        if liar is None or not self._history.pending:
-            return values
+    def _results_with_lies(self) -> Results:
+        """Results of the finished trials, then what the running ones are taken to have: in each objective
+        the best, the worst or the mean."""
+        history, liar = self._history, self._args.constant_liar_type
+        if liar is None or not history.pending:
+            return Results(history.points, history.violations)
+        running, known = len(history.pending), np.column_stack([history.points, history.violations])
         with np.errstate(over="ignore", invalid="ignore"):  # a mean of huge results; it counts as worst
-            lie = {"best": values.min(), "worst": values.max(), "mean": values.mean()}[liar]
-        return np.append(values, np.full(len(self._history.pending), lie))
+            lies = {"best": known.min(axis=0), "worst": known.max(axis=0), "mean": known.mean(axis=0)}[liar]
+        return Results(
+            np.concatenate([history.points, np.tile(lies[:-1], (running, 1))]),
+            np.append(history.violations, np.full(running, lies[-1])),
+        )
 
     def _propose_jointly(self, rng: np.random.Generator) -> Floats:
         """The best candidate that was never on trial, shape (dimensions,)."""
