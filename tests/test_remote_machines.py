@@ -108,17 +108,89 @@ def test_clock_may_be_wrong(clock: str, laboratory: Laboratory, campaign: Make) 
     lab.check_nothing_stays(*hosts)
 
 
+def bulky_code() -> dict[str, bytes]:
+    return {f"data{number}.bin": bytes([number]) * 100_000 for number in range(40)}
+
+
 def test_home_may_be_shared(laboratory: Laboratory, campaign: Make) -> None:
     home = laboratory.directory / "common"
     hosts = [laboratory.add(home=home) for _ in range(3)]
-    lab = campaign([host.machine() for host in hosts], trials=12, concurrency=6, steps=(4,), step_s=0.5)
+    machines = [host.machine() for host in hosts]
+    lab = campaign(machines, trials=12, concurrency=6, steps=(4,), step_s=0.5, code=bulky_code())
     run_some(lab)
     assert {note.host for note in lab.history()} == {host.name for host in hosts}
-    # Each finds that another has removed it, or is at it; what all experiments share may stay.
-    lab.delete("--force")
-    for host in hosts:
-        await_that(lambda host=host: all(each.user == 0 for each in host.processes()), "the end of trials")
-    assert not list(home.glob(f"tune-trials/experiments/{lab.directory.id}"))
+    lab.check_nothing_stays(*hosts)
+
+
+def test_trials_end_on_all_hosts_that_share_a_home(laboratory: Laboratory, campaign: Make) -> None:
+    home = laboratory.directory / "common"
+    hosts = [laboratory.add(home=home) for _ in range(3)]
+    machines = [host.machine() for host in hosts]
+    lab = campaign(machines, trials=6, concurrency=6, steps=(600,), step_s=1.0, code=bulky_code())
+    manager = lab.manage()
+    await_that(lambda: lab.running() == 6, "six trials running", 30)
+    assert {note.host for note in lab.history()} == {host.name for host in hosts}
+    lab.kill(manager)
+    lab.check_nothing_stays(*hosts, force=True)  # which says to end what runs
+
+
+def test_visit_leaves_nothing_where_nothing_was(laboratory: Laboratory, campaign: Make) -> None:
+    hosts = [laboratory.add() for _ in range(2)]
+    lab = campaign([host.machine() for host in hosts], trials=2, concurrency=2)
+    lab.check_nothing_stays(*hosts)  # which has never run
+
+
+GPUS = """#!/usr/bin/env python3
+import os, sys
+if sys.argv[1].startswith("--query-gpu"):
+    with open("/opt/gpus/count") as file:
+        print("\\n".join(f"{number}, GPU-{number}abc" for number in range(int(file.read()))))
+for pid in filter(str.isdigit, os.listdir("/proc")) if "apps" in sys.argv[1] else ():
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            pairs = (each.partition("=") for each in file.read().decode().split("\\0"))
+            environment = {name: value for name, _, value in pairs}
+    except OSError:
+        continue
+    if "TUNE_TRIAL_ID" in environment:
+        for number in environment["CUDA_VISIBLE_DEVICES"].split(","):
+            print(f"GPU-{number}abc, {pid}")
+"""
+NOTED = 'note() { echo "$1 $(hostname) $CUDA_VISIBLE_DEVICES" >> "$JOURNAL.gpus"; }; note +; '
+NOTED += "python3 trial.py; status=$?; note -; exit $status"
+
+
+def test_gpus_are_given_to_one_trial_each(laboratory: Laboratory, campaign: Make) -> None:
+    hosts = []
+    for count in (2, 3):
+        folder = laboratory.directory / f"gpus{count}"
+        folder.mkdir()
+        (folder / "count").write_text(str(count))
+        (folder / "nvidia-smi").write_text(GPUS)
+        (folder / "nvidia-smi").chmod(0o755)
+        hosts.append(laboratory.add(folders={"/opt/gpus": folder}))
+    path = "export PATH=/opt/gpus:$PATH"
+    machines = [
+        hosts[0].machine(preCommand=path),
+        hosts[1].machine(preCommand=f"{path} CUDA_VISIBLE_DEVICES=GPU-1a"),  # one of its three
+    ]
+    lab = campaign(machines, trials=9, concurrency=6, gpus=1, steps=(10,), step_s=0.2, command=NOTED)
+    manager = lab.manage()
+    await_that(lambda: lab.running() == 3, "a trial on each GPU", 30)
+    await_that(lambda: lab.trouble().count("is held by trial") >= 3, "that others wait for them", 30)
+    assert f"{hosts[1].address} waits for 1 GPU, 0 free: GPU 1 is held by trial" in lab.trouble()
+    lab.kill(manager)
+    lab.finish()
+    lab.check()
+    assert set(lab.attempts()) == {0}
+    lines = (laboratory.shared / "journal.gpus").read_text().splitlines()
+    held: set[str] = set()
+    for what, gpu in (line.split(" ", 1) for line in lines):
+        assert (what == "-") == (gpu in held), lines
+        held ^= {gpu}
+    assert {line.split(" ", 1)[1] for line in lines} == {"h1 0", "h1 1", "h2 1"}
+    assert len(lines) == 2 * 9
+    lab.check_nothing_stays(*hosts)
 
 
 def test_folder_may_have_an_odd_name(laboratory: Laboratory, campaign: Make) -> None:

@@ -70,6 +70,7 @@ class Campaign:
         step_s: float = 0.0,
         code: dict[str, bytes] | None = None,
         command: str = "python3 trial.py",
+        gpus: int | None = None,
         **service: Any,
     ) -> None:
         self.laboratory, self.trials_wanted = laboratory, trials
@@ -87,6 +88,7 @@ class Campaign:
             "trialCodeDirectory": str(folder),
             "trialConcurrency": concurrency,
             "maxTrialNumber": trials,
+            "trialGpuNumber": gpus,
             "trialEnvironment": {
                 "JOURNAL": str(self.journal),
                 "STEPS": json.dumps(steps),
