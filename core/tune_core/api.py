@@ -132,12 +132,13 @@ class Experiment:
         from tune_core.plugins import plugins
         from tune_core.store.directory import create_experiment
 
+        objectives = Objectives.of(mode, constraints)
         if tuner is None:
-            tuner = plugins().preferred("tuner").qualified
+            tuner = plugins().preferred("tuner", several=objectives.are_many).qualified
         parts = _function_parts(
             function,
             search_space,
-            Objectives.of(mode, constraints),
+            objectives,
             {"concurrency": concurrency, "trials": trials, "duration_s": duration_s},
             secrets.randbits(32) if seed is None else seed,
             name or getattr(function, "__name__", ""),

@@ -228,15 +228,26 @@ class Plugins:
             )
         return matches[0]
 
-    def preferred(self, kind: str) -> Found:
+    def preferred(self, kind: str, *, several: bool = False) -> Found:
         """What is used when nobody says: the driver with the highest `preference` above 0.
+
+        Args:
+            kind: What it is to be.
+            several: Only algorithms for several objectives, if one of them offers itself.
 
         Raises:
             PluginError: Nothing installed offers itself.
         """
         kinds = (kind, *KINDS[kind].includes)
         choices = sorted((found for each in kinds for found in self._found[each]), key=_by_name)
-        best = max(choices, key=lambda found: found.driver.preference, default=None)
+        takers = [
+            found for found in choices if found.driver.objectives == "many" and found.driver.preference > 0
+        ]
+        best = max(
+            takers if several and takers else choices,
+            key=lambda found: found.driver.preference,
+            default=None,
+        )
         if best is None or best.driver.preference <= 0:
             noun = KINDS[kind].words.partition(" ")[2]
             raise PluginError(
