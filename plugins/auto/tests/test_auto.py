@@ -63,7 +63,7 @@ def test_auto_proposes_what_the_one_asked_would() -> None:
         asked = {
             "TPE": tuner._tpe.generate_parameters,
             "GP": tuner._gp.generate_parameters,
-            "GP exploring": lambda number: tuner._gp.propose(number, "ucb", 2.5),
+            "GP exploring": tuner._explore,
         }[tuner._way(number)]
         assert tuner.generate_parameters(number) == asked(number)
 
@@ -99,6 +99,14 @@ def test_settled_search_explores_half_of_the_time() -> None:
     found = ways(tuner)
     # 6 sigma of 200 halves: 43.
     assert abs(found["GP exploring"] - found["GP"]) <= 2 * 43
+
+
+def test_settled_search_looks_into_the_other_branches() -> None:
+    inside = {"u": {"_type": "uniform", "_value": [0, 1]}}
+    raw = {"m": {"_type": "choice", "_value": [{"_name": name, **inside} for name in "abc"]}}
+    tuner = fed(lambda p: (p["m"]["u"] - 0.5) ** 2 + (p["m"]["_name"] != "b"), raw)
+    found = Counter(tuner._explore(1000 + number)["m"]["_name"] for number in range(20))
+    assert set(found) == {"a", "c"}
 
 
 def test_auto_says_what_it_picked_and_why(caplog: pytest.LogCaptureFixture) -> None:

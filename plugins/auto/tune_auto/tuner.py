@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
+from tune_gp.search import Branch
 from tune_gp.tuner import GPTuner
 from tune_tpe.tuner import TPETuner
 
@@ -56,7 +57,7 @@ class AutoTuner(Tuner):
     """A Gaussian process where it predicts the results, TPE where it does not.
 
     Both are given every trial, also those that the other proposed. When the results stop getting better,
-    every other proposal goes where the process is least sure.
+    every other proposal goes where the process is least sure, or into another branch.
     """
 
     class Arguments(BaseModel):
@@ -71,6 +72,7 @@ class AutoTuner(Tuner):
     def __init__(self) -> None:
         self._gp, self._tpe = GPTuner(), TPETuner()
         self._values: list[float] = []
+        self._best: Parameters | None = None
         self._told = ""  # what the log says already
 
     def set_seed(self, seed: int) -> None:
@@ -82,6 +84,9 @@ class AutoTuner(Tuner):
         """Results under an earlier space are kept if they are configurations of this one too."""
         self._gp.update_search_space(search_space)
         self._tpe.update_search_space(search_space)
+        self._space = search_space
+        if self._best is not None and not search_space.contains(self._best, extra=True):
+            self._best = None
 
     def register_pending(self, parameter_id: int, parameters: Parameters) -> None:
         self._gp.register_pending(parameter_id, parameters)
@@ -90,7 +95,10 @@ class AutoTuner(Tuner):
     def receive_trial_result(self, parameter_id: int, parameters: Parameters, value: float) -> None:
         self._gp.receive_trial_result(parameter_id, parameters, value)
         self._tpe.receive_trial_result(parameter_id, parameters, value)
-        self._values.append(value)
+        if self._space.contains(parameters, extra=True):
+            if self._best is None or value < min(self._values):
+                self._best = parameters
+            self._values.append(value)
 
     def trial_end(self, parameter_id: int, success: bool) -> None:
         self._gp.trial_end(parameter_id, success)
@@ -101,8 +109,21 @@ class AutoTuner(Tuner):
         if way == "TPE":
             return self._tpe.generate_parameters(parameter_id)
         if way == "GP exploring":
-            return self._gp.propose(parameter_id, "ucb", KAPPA)
+            return self._explore(parameter_id)
         return self._gp.generate_parameters(parameter_id)
+
+    def _explore(self, parameter_id: int) -> Parameters:
+        """Where the process is least sure or, where there are nested choices, the best of another branch:
+        a model that knows a branch badly does not know what the best of it would be."""
+        choices = [leaf for leaf in self._space if leaf.is_nested and leaf.domain.size > 1]
+        if not choices or self._best is None:
+            return self._gp.propose(parameter_id, "ucb", KAPPA)
+        rng = self.rng(parameter_id, stream=4)
+        leaf = choices[int(rng.integers(len(choices)))]
+        size = int(leaf.domain.size)
+        taken = int(self._space.encode([self._best])[0][0, leaf.index] * size)
+        other = (taken + 1 + int(rng.integers(size - 1))) % size
+        return self._gp.propose(parameter_id, "ei", 0.0, Branch(leaf.index, other, size))
 
     def _way(self, parameter_id: int) -> Way:
         if self._gp.is_starting:
@@ -128,5 +149,5 @@ def _reason(share: float, settled: bool) -> str:
     if share > 0.5:
         return "TPE, since a Gaussian process predicts less than a quarter of how results differ"
     if settled:
-        return "Gaussian process, every other proposal where it is least sure: no gain for a while"
+        return "Gaussian process, every other proposal away from the best: no gain for a while"
     return "Gaussian process, which predicts how results differ"

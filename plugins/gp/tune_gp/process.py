@@ -21,10 +21,8 @@ from tune_gp.kernel import matern, matern_slope, squared_distances
 
 __all__ = ["Hyper", "Process", "Smoothness", "fit", "negative_log_posterior"]
 
-# Priors of the logarithms, normal. Of a length scale around a half the range times the root of the number
-# of parameters: more of them make each matter less (Hvarfner, C. et al. (2024). Vanilla Bayesian
-# optimization performs great in high dimensions. https://arxiv.org/abs/2402.02229).
-_LENGTH = (math.log(0.5), 1.0)
+# Priors of the logarithms, normal: of length scales the deviation, of signal and noise mean and deviation.
+_LENGTH = 1.0
 _SIGNAL = (0.0, 1.0)
 _NOISE = (-8.0, 2.5)
 _BOUNDS = ((-4.6, 5.0), (-3.0, 4.0), (-16.0, 1.0))  # of length scales, signal, noise
@@ -38,10 +36,12 @@ class Smoothness:
     Attributes:
         nu: Of the Matern kernel.
         alpha: The least variance of the noise, in units of the variance of the targets.
+        length: Where the prior of the length scales has its middle.
     """
 
     nu: float = 2.5
     alpha: float = 1e-6
+    length: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def fit(features: Floats, targets: Floats, owners: Indices, scales: int, form: S
         targets: Standardised results, shape (n,).
         scales: The number of length scales.
     """
-    start = _prior(scales)[0]
+    start = _prior(scales, form)[0]
     bounds = np.array([*[_BOUNDS[0]] * scales, *_BOUNDS[1:]])
     low, high = bounds.T
     found = minimize(
@@ -200,11 +200,10 @@ def fit(features: Floats, targets: Floats, owners: Indices, scales: int, form: S
     return Hyper.from_logs(np.clip(found.x, low, high))
 
 
-def _prior(scales: int) -> tuple[Floats, Floats]:
+def _prior(scales: int, form: Smoothness) -> tuple[Floats, Floats]:
     """Means and standard deviations of the logarithms, both of shape (scales + 2,)."""
-    length = _LENGTH[0] + 0.5 * math.log(max(scales, 1))
-    means = np.array([*[length] * scales, _SIGNAL[0], _NOISE[0]])
-    return means, np.array([*[_LENGTH[1]] * scales, _SIGNAL[1], _NOISE[1]])
+    means = np.array([*[math.log(form.length)] * scales, _SIGNAL[0], _NOISE[0]])
+    return means, np.array([*[_LENGTH] * scales, _SIGNAL[1], _NOISE[1]])
 
 
 def negative_log_posterior(
@@ -237,6 +236,6 @@ def negative_log_posterior(
     gradient[:scales] = -np.bincount(owners, weights=moved, minlength=scales)
     gradient[-2] = 0.5 * float((inner * function).sum())
     gradient[-1] = 0.5 * hyper.noise * float(np.trace(inner))
-    means, deviations = _prior(scales)
+    means, deviations = _prior(scales, form)
     z = (logs - means) / deviations
     return value + 0.5 * float(z @ z), gradient + z / deviations

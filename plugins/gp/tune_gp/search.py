@@ -11,7 +11,7 @@ import numpy as np
 from tune_core import SearchSpace
 from tune_gp.embedding import Bools, Floats, Indices
 
-__all__ = ["Climb", "Effort", "Points", "Score", "candidates", "canonical", "reach", "search"]
+__all__ = ["Branch", "Climb", "Effort", "Points", "Score", "candidates", "canonical", "reach", "search"]
 
 Points: TypeAlias = tuple[Floats, Bools]  # coordinates and activity, both of shape (n, dimensions)
 Score: TypeAlias = Callable[[Floats, Bools], Floats]
@@ -20,6 +20,25 @@ Climb: TypeAlias = Callable[[Floats, Bools], tuple[Floats, Floats]]
 _MUTATED = 4.0  # leaves that a mutation changes on average
 _WIDTHS = (0.2, 0.05, 0.01)  # of the steps of ordered parameters, as shares of their ranges
 _FIRST_STEP, _LONGEST_STEP = 0.01, 0.1  # of a climb, in the coordinate that changes most
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One option of a nested choice at the top of the search space.
+
+    Attributes:
+        column: Of the choice, in the encoding.
+        option: Its number.
+        options: How many there are.
+    """
+
+    column: int
+    option: int
+    options: int
+
+    def holds(self, units: Floats) -> Bools:
+        """Which of some coordinates, shape (n, dimensions), lie in it; shape (n,)."""
+        return np.asarray(np.floor(units[:, self.column] * self.options) == self.option)
 
 
 @dataclass(frozen=True)
@@ -71,13 +90,17 @@ def candidates(
     effort: Effort,
     radius: float,
     rng: np.random.Generator,
+    branch: Branch | None = None,
 ) -> Points:
-    """Some from anywhere within `radius` of rows of `tried`, some mutated from rows of `best`."""
+    """Some from anywhere within `radius` of rows of `tried`, some mutated from rows of `best`; all of them in
+    `branch`, if one is given."""
     anywhere = rng.random((effort.random, space.dimensions))
     if radius < 1.0:
         anywhere = _within(space, tried, anywhere, radius, rng)
-    near = _mutated(space, best, effort.near, rng)
-    return canonical(space, np.concatenate([anywhere, near]))
+    units = np.concatenate([anywhere, _mutated(space, best, effort.near, rng)])
+    if branch is not None:
+        units[:, branch.column] = (branch.option + 0.5) / branch.options
+    return canonical(space, units)
 
 
 def _within(

@@ -29,8 +29,7 @@ class Belief:
         process: Conditioned on the finished trials that are modelled, then on those that failed, then on
             those that run.
         weights: Of the mean, shape (finished and failed ones,).
-        best: The lowest mean at a finished trial: of a noisy result less is believed.
-        ranking: Places in `rows`, lowest mean first.
+        means: At the finished trials that are modelled: of a noisy result less is believed.
         factor: By which the best results were scaled.
         rows: Numbers of the finished trials that are modelled.
         explained: Which share of the variance of the results the model predicts, each from the others; 1
@@ -40,8 +39,7 @@ class Belief:
     embedding: Embedding
     process: Process
     weights: Floats
-    best: float
-    ranking: Indices
+    means: Floats
     factor: float
     rows: Indices
     explained: float
@@ -102,17 +100,15 @@ class Surrogate:
         weights = process.weights(targets)
         features = self.embedding(finished.units[self._rows], finished.active[self._rows])
         means = process.covariance(features) @ weights
-        ranking = np.argsort(means, kind="stable")
-        best = float(means[ranking[0]])
         errors = process.left_out(weights)
-        explained = 1.0 - float((errors @ errors) / max(targets @ targets, 1e-300))
+        explained = 1.0 - float(errors @ errors) / max(float(targets @ targets), 1e-300)
         failed = self._failed()
         more = np.concatenate([failed, self._running()])
         if len(more):
             guesses = _guesses(process, failed, features, weights, float(targets.max()))
             process = process.extended(more)
             weights = process.weights(np.concatenate([targets, guesses]))
-        return Belief(self.embedding, process, weights, best, ranking, factor, self._rows, explained)
+        return Belief(self.embedding, process, weights, means, factor, self._rows, explained)
 
     def _failed(self) -> Floats:
         """Features of the newest failed trials, shape (n_failed, features)."""

@@ -12,6 +12,7 @@ Gaussian process bandit optimization. JMLR 15. https://jmlr.org/papers/v15/desau
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -20,15 +21,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from tune_core import Parameters, SearchSpace, Tuner
 from tune_core.space import Leaf
 from tune_gp.acquisition import Acquisition, Utility
-from tune_gp.embedding import Bools, Embedding, Floats
+from tune_gp.embedding import Bools, Embedding, Floats, Indices
 from tune_gp.history import History
 from tune_gp.process import Smoothness
-from tune_gp.search import Effort, Points, candidates, reach, search
+from tune_gp.search import Branch, Effort, Points, candidates, reach, search
 from tune_gp.surrogate import Belief, Surrogate
 
 __all__ = ["GPTuner"]
 
 _BEST = 5  # results that candidates are mutated from
+_LENGTH = 0.25  # length scale to expect of the only parameter that is active, as a share of its range
 _NEAR = 1e-3  # from a running trial, in every coordinate: the same
 
 
@@ -108,7 +110,7 @@ class GPTuner(Tuner):
     ) -> None:
         self._utility: Utility = utility
         self._kappa, self._xi = kappa, xi
-        self._form = Smoothness(nu, alpha)
+        self._nu, self._alpha = nu, alpha
         self._cold_start = cold_start_num
         half = selection_num_warm_up // 2
         self._effort = Effort(
@@ -123,12 +125,14 @@ class GPTuner(Tuner):
         space, history = self._space, self._history
         self._space = search_space
         self._history = History(search_space.dimensions)
+        active = _active_on_average(search_space.leaves)
+        # The more parameters there are the less each matters: with the root of their number the model says
+        # as much in many dimensions as in few (Hvarfner et al., 2024).
+        form = Smoothness(self._nu, self._alpha, length=_LENGTH * math.sqrt(max(active, 1.0)))
         embedding = Embedding(search_space.leaves)
-        self._surrogate = Surrogate(
-            embedding, self._history, self._form, most=self._most, straighten=self._warp
-        )
+        self._surrogate = Surrogate(embedding, self._history, form, most=self._most, straighten=self._warp)
         self._ordered = np.array([leaf.domain.is_ordered for leaf in search_space.leaves], dtype=np.bool_)
-        fitting = int(np.clip(round(_active_on_average(search_space.leaves)) + 2, 6, 16))
+        fitting = int(np.clip(round(active) + 2, 6, 16))
         self._n_startup = self._cold_start or fitting
         self._carry_over(space, history)
 
@@ -158,13 +162,25 @@ class GPTuner(Tuner):
     def generate_parameters(self, parameter_id: int) -> Parameters:
         return self.propose(parameter_id, self._utility, self._kappa)
 
-    def propose(self, parameter_id: int, utility: Utility, kappa: float) -> Parameters:
-        """`generate_parameters` with a utility for this once."""
+    def propose(
+        self, parameter_id: int, utility: Utility, kappa: float, branch: Branch | None = None
+    ) -> Parameters:
+        """`generate_parameters` with a utility for this once.
+
+        Args:
+            branch: Where to look. What is improved on is then the best in there.
+        """
         if self.is_starting:
             return self._space.decode(self._design_point(parameter_id)[None])[0]
         belief = self._surrogate.believe()
-        acquisition = Acquisition(utility, belief.best, kappa, self._xi * belief.factor)
-        return self._first_fresh(self._ranked(belief, acquisition, self.rng(parameter_id)))
+        units = self._history.finished.units[belief.rows]
+        inside = np.flatnonzero(branch.holds(units)) if branch else np.arange(len(units))
+        ranking = inside[np.argsort(belief.means[inside], kind="stable")]
+        ranking = ranking if len(ranking) else np.argsort(belief.means, kind="stable")
+        best = float(belief.means[ranking[0]])
+        acquisition = Acquisition(utility, best, kappa, self._xi * belief.factor)
+        rng = self.rng(parameter_id)
+        return self._first_fresh(self._ranked(belief, acquisition, ranking[:_BEST], branch, rng))
 
     @property
     def is_starting(self) -> bool:
@@ -188,11 +204,23 @@ class GPTuner(Tuner):
         point: Floats = (cells[row] + rng.random((n, self._space.dimensions))[row]) / n
         return np.where(self._ordered, 0.5, point) if parameter_id == 0 else point
 
-    def _ranked(self, belief: Belief, acquisition: Acquisition, rng: np.random.Generator) -> Points:
-        """Configurations of high utility, the highest first."""
+    def _ranked(
+        self,
+        belief: Belief,
+        acquisition: Acquisition,
+        parents: Indices,
+        branch: Branch | None,
+        rng: np.random.Generator,
+    ) -> Points:
+        """Configurations of high utility, the highest first.
+
+        Args:
+            parents: Places of the results, among those that are modelled, to look near of.
+        """
 
         def score(units: Floats, active: Bools) -> Floats:
-            return acquisition(*belief.predict(units, active))
+            values = acquisition(*belief.predict(units, active))
+            return values if branch is None else np.where(branch.holds(units), values, -np.inf)
 
         def climb(units: Floats, active: Bools) -> tuple[Floats, Floats]:
             mean, deviation, mean_slope, deviation_slope = belief.slopes(units, active)
@@ -202,9 +230,9 @@ class GPTuner(Tuner):
 
         finished = self._history.finished
         tried = finished.units[belief.rows], finished.active[belief.rows]
-        best = tried[0][belief.ranking[:_BEST]], tried[1][belief.ranking[:_BEST]]
+        best = tried[0][parents], tried[1][parents]
         radius = reach(finished.n, float(tried[1].sum(axis=1).mean()))
-        pool = candidates(self._space, tried, best, self._effort, radius, rng)
+        pool = candidates(self._space, tried, best, self._effort, radius, rng, branch)
         numeric = belief.embedding.numeric
         found, _ = search(self._space, pool, score, climb, numeric, self._effort, radius, rng)
         return found
@@ -224,9 +252,9 @@ class GPTuner(Tuner):
 
 
 def _active_on_average(leaves: tuple[Leaf, ...]) -> float:
-    """The mean number of active leaves of a random configuration."""
+    """The mean number of active leaves of a random configuration, those of one value left out."""
     shares: list[float] = []
     for leaf in leaves:
         above = 1.0 if leaf.parent is None else shares[leaf.parent] / leaves[leaf.parent].domain.size
         shares.append(above)
-    return sum(shares)
+    return sum(share for share, leaf in zip(shares, leaves, strict=True) if leaf.domain.size > 1)
