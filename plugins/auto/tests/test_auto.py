@@ -47,8 +47,8 @@ def bowl(p: Any) -> float:
 
 def test_auto_asks_the_process_where_it_predicts() -> None:
     found = ways(fed(bowl))
-    # 0.05 of 200 are 10; 6 sigma: fails by chance about twice in 1e9 seeds.
-    assert found["TPE"] <= 10 + 19
+    # 0.03 of 200 are 6; 6 sigma: fails by chance for one seed in 1e7.
+    assert found["TPE"] <= 6 + 15
     assert found["GP"] + found["GP exploring"] == 200 - found["TPE"]
 
 
@@ -89,7 +89,6 @@ def test_search_has_settled_when_gains_are_small() -> None:
     assert has_settled([*falling, *[falling[-1] - 1e-6] * 10])
     assert not has_settled([*falling, *[falling[-1] - 10 * GAIN] * 10])
     assert not has_settled([1.0] * 5)
-    assert has_settled([1e308, -1e308] * 20)
 
 
 def test_settled_search_explores_half_of_the_time() -> None:

@@ -8,10 +8,12 @@ and this is what is looked at: each result is predicted from all others, which c
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
+from tune_gp.embedding import Floats
 from tune_gp.search import Branch
 from tune_gp.tuner import GPTuner
 from tune_tpe.tuner import TPETuner
@@ -24,33 +26,38 @@ _log = logging.getLogger(__name__)
 
 Way: TypeAlias = Literal["start", "GP", "GP exploring", "TPE"]
 
-TRUSTED = 0.5  # the share of the variance that a process predicts which gets nearly all proposals
-LEAST, MOST = 0.05, 0.9  # share of TPE
+TRUSTED = 0.25  # the share of the variance that a process predicts which gets nearly all proposals
+LEAST, MOST = 0.03, 0.9  # share of TPE
 PATIENCE = 10  # trials without a gain worth mentioning, after which every other proposal explores
 GAIN = 1e-3  # worth mentioning, as a share of what was gained over the median so far
+QUIET = 0.05  # noise, as a share of how much the results vary, that does not count
 KAPPA = 2.5  # deviations that count when exploring
 
 
 def share_of_tpe(explained: float) -> float:
     """The probability of a proposal by TPE, from the share of the variance that the process predicts.
 
-    >>> [share_of_tpe(explained) for explained in (-0.2, 0.25, 0.8)]
-    [0.9, 0.5, 0.05]
+    >>> [share_of_tpe(explained) for explained in (-0.2, 0.125, 0.8)]
+    [0.9, 0.5, 0.03]
     """
     return float(np.clip(1.0 - explained / TRUSTED, LEAST, MOST))
 
 
-def has_settled(values: list[float]) -> bool:
-    """Whether the newest results, lower is better, brought no gain worth mentioning.
+def has_settled(expected: Sequence[float] | Floats) -> bool:
+    """Whether the newest trials brought no gain worth mentioning.
+
+    Args:
+        expected: What the process expects at each trial, oldest first, lower is better: by luck alone
+            nothing is gained.
 
     >>> has_settled([5.0, 4.0, 3.0, 1.0] + [2.0] * 9), has_settled([5.0, 4.0, 3.0, 1.0] + [2.0] * 10)
     (False, True)
     """
-    if len(values) < 2 * PATIENCE // 2 + 4:
+    known = np.asarray(expected)
+    if len(known) < PATIENCE + 4:
         return False
-    known = np.array(values)
     before, best = known[:-PATIENCE].min(), known.min()
-    return bool(before / 4 - best / 4 <= GAIN * (np.median(known) / 4 - best / 4))
+    return bool(before - best <= GAIN * (np.median(known) - best))
 
 
 class AutoTuner(Tuner):
@@ -71,8 +78,8 @@ class AutoTuner(Tuner):
 
     def __init__(self) -> None:
         self._gp, self._tpe = GPTuner(), TPETuner()
-        self._values: list[float] = []
         self._best: Parameters | None = None
+        self._lowest = 0.0  # its value
         self._told = ""  # what the log says already
 
     def set_seed(self, seed: int) -> None:
@@ -95,10 +102,9 @@ class AutoTuner(Tuner):
     def receive_trial_result(self, parameter_id: int, parameters: Parameters, value: float) -> None:
         self._gp.receive_trial_result(parameter_id, parameters, value)
         self._tpe.receive_trial_result(parameter_id, parameters, value)
-        if self._space.contains(parameters, extra=True):
-            if self._best is None or value < min(self._values):
-                self._best = parameters
-            self._values.append(value)
+        is_best = self._best is None or value < self._lowest
+        if is_best and self._space.contains(parameters, extra=True):
+            self._best, self._lowest = parameters, value
 
     def trial_end(self, parameter_id: int, success: bool) -> None:
         self._gp.trial_end(parameter_id, success)
@@ -129,9 +135,10 @@ class AutoTuner(Tuner):
         if self._gp.is_starting:
             self._tell("a Latin hypercube until there are results enough for a model")
             return "start"
-        explained = self._gp.explained()
-        share = share_of_tpe(explained)
-        settled = has_settled(self._values)
+        belief = self._gp.believe()
+        share = share_of_tpe(belief.explained)
+        # Where there is noise, the best is not known for sure however long it has been the best.
+        settled = belief.noise < QUIET and has_settled(belief.means)
         self._tell(_reason(share, settled))
         of_models, of_aims = self.rng(parameter_id, stream=3).random(2)
         if of_models < share:
@@ -147,7 +154,7 @@ class AutoTuner(Tuner):
 
 def _reason(share: float, settled: bool) -> str:
     if share > 0.5:
-        return "TPE, since a Gaussian process predicts less than a quarter of how results differ"
+        return "TPE, since a Gaussian process predicts less than an eighth of how results differ"
     if settled:
         return "Gaussian process, every other proposal away from the best: no gain for a while"
     return "Gaussian process, which predicts how results differ"

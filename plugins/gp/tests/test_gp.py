@@ -180,7 +180,7 @@ def test_noise_is_not_chased() -> None:
     rng = np.random.default_rng(3)
     tuner = tuner_for(square())
     drive(tuner, lambda p: 10 * bowl(p) + 0.3 * rng.standard_normal(), 60)
-    belief = tuner._surrogate.believe()
+    belief = tuner.believe()
     [best] = tuner._space.decode(tuner._history.finished.units[belief.rows[[belief.means.argmin()]]])
     assert bowl(best) < 0.03
     assert belief.process.hyper.noise > 0.01
@@ -258,7 +258,7 @@ def test_alpha_is_the_least_noise() -> None:
         for number in range(20):
             point = {"x": (number * 0.37) % 1, "y": (number * 0.61) % 1}
             tell(tuner, number, point, bowl(point))
-    beliefs = [tuner._surrogate.believe() for tuner in (quiet, deaf)]
+    beliefs = [tuner.believe() for tuner in (quiet, deaf)]
     means = [
         each.process.covariance(each.embedding(*_all(tuner))) @ each.weights
         for each, tuner in zip(beliefs, (quiet, deaf), strict=True)

@@ -51,25 +51,30 @@ class History:
         finished: Evaluations with their results, lower is better.
         failed: Trials that ended without a result; their values mean nothing.
         pending: Coordinates and activity of those that run, by parameter id, oldest first.
+        changes: How often it was changed.
     """
 
     def __init__(self, dimensions: int) -> None:
         self.finished, self.failed = Rows(dimensions), Rows(dimensions)
         self.pending: dict[int, tuple[Floats, Bools]] = {}
+        self.changes = 0
         self._seen: set[bytes] = set()
 
     def start(self, parameter_id: int, units: Floats, active: Bools) -> None:
+        self.changes += 1
         self.pending[parameter_id] = (units, active)
         self._seen.add(units.tobytes())
 
     def finish(self, parameter_id: int, value: float) -> None:
         """Move a pending evaluation to the finished ones; nothing if it is not in the space."""
         if parameter_id in self.pending:
+            self.changes += 1
             self.finished.append(*self.pending.pop(parameter_id), value)
 
     def fail(self, parameter_id: int) -> None:
         """Move a pending evaluation to the failed ones; nothing if it has a result."""
         if parameter_id in self.pending:
+            self.changes += 1
             self.failed.append(*self.pending.pop(parameter_id), 0.0)
 
     def has_seen(self, units: Floats) -> bool:

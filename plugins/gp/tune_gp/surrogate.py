@@ -20,7 +20,7 @@ __all__ = ["Belief", "Surrogate"]
 _NEWEST_FAILED = 50
 
 
-@dataclass
+@dataclass(frozen=True)
 class Belief:
     """What the model says at one moment, of the function that is to be minimised.
 
@@ -43,6 +43,11 @@ class Belief:
     factor: float
     rows: Indices
     explained: float
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the noise, as a share of that of the function."""
+        return float(np.sqrt(self.process.hyper.noise / self.process.hyper.signal))
 
     def predict(self, units: Floats, active: Bools) -> tuple[Floats, Floats]:
         """Mean and standard deviation, both of shape (m,)."""
@@ -91,9 +96,16 @@ class Surrogate:
         self._fitted = 0  # results at the last fit
         self._rows: Indices = np.empty(0, dtype=np.intp)
         self._process: Process | None = None
+        self._belief: Belief | None = None
+        self._believed = 0  # changes of the history at the last belief
 
     def believe(self) -> Belief:
         """The belief after all that is in the history, which holds a result at least."""
+        if self._belief is None or self._believed != self._history.changes:
+            self._belief, self._believed = self._conclude(), self._history.changes
+        return self._belief
+
+    def _conclude(self) -> Belief:
         finished = self._history.finished
         process = self._conditioned(finished.n)
         targets, factor = warp(finished.values[self._rows], straighten=self._straighten)

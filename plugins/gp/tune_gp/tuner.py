@@ -172,7 +172,7 @@ class GPTuner(Tuner):
         """
         if self.is_starting:
             return self._space.decode(self._design_point(parameter_id)[None])[0]
-        belief = self._surrogate.believe()
+        belief = self.believe()
         units = self._history.finished.units[belief.rows]
         inside = np.flatnonzero(branch.holds(units)) if branch else np.arange(len(units))
         ranking = inside[np.argsort(belief.means[inside], kind="stable")]
@@ -187,12 +187,9 @@ class GPTuner(Tuner):
         """Whether there are too few results for the model."""
         return self._history.finished.n < self._n_startup
 
-    def explained(self) -> float:
-        """Which share of the variance of the results the model predicts, each from all others.
-
-        1 is all, 0 or less none. Only when it `is_starting` no more.
-        """
-        return self._surrogate.believe().explained
+    def believe(self) -> Belief:
+        """What the model says of all that was received. Only when it `is_starting` no more."""
+        return self._surrogate.believe()
 
     def _design_point(self, parameter_id: int) -> Floats:
         """The middle of all ranges, then rows of a Latin hypercube: the first proposals meet every part of
