@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from tune_core import ConfigError, Experiment, Parameters, SearchSpace, TrialState, Tuner, maximize, minimize
 from tune_core.cli import main
-from tune_core.cli.live import headline
+from tune_core.cli.live import headline, picture
 from tune_core.cli.watch import view_of, view_row
 from tune_core.config.load import load_config
 from tune_core.experiment.view import ExperimentView
@@ -164,6 +166,8 @@ def test_nothing_is_best_while_nothing_is_feasible(capsys: pytest.CaptureFixture
     assert captured.out == ""
     assert "no result keeps the constraints yet; trial 6 (" in captured.err
     assert "infeasible: gain 6 is below min 8" in captured.err
+    assert main(["experiment", "show", experiment.id]) == 0
+    assert "front:" not in capsys.readouterr().out
     with experiment.record() as record:
         assert "none keeps the constraints yet" in headline(view_of(record))
 
@@ -184,12 +188,24 @@ def test_show_tells_objectives_and_front(capsys: pytest.CaptureFixture[str]) -> 
     assert main(["experiment", "show", experiment.id]) == 0
     text = capsys.readouterr().out
     assert "  objectives: maximize gain, minimize cost; cost at most 20\n" in text
+    assert "  best: gain 4 in trial 4\n" in text
     assert f"  front: 5 trials: tune best {experiment.id}\n" in text
     assert main(["experiment", "show", experiment.id, "--json"]) == 0
     row = json.loads(capsys.readouterr().out)
     assert (row["mode"], row["objectives"], len(row["front"])) == ("maximize", GOALS, 5)
     with experiment.record() as record:
         assert len(view_row(view_of(record))["front"]) == 5
+
+
+def test_live_table_shows_the_front() -> None:
+    experiment = run(InOrder())
+    console = Console(width=60, record=True, file=io.StringIO())
+    with experiment.record() as record:
+        console.print(picture(view_of(record)))
+    lines = [line.split() for line in console.export_text().splitlines()]
+    assert ["front", "gain", "cost", "parameters"] in lines
+    assert ["6", "6", "36", "x=6"] in lines
+    assert ["and", "1", "more"] in lines
 
 
 def test_notebook_shows_the_front() -> None:

@@ -77,8 +77,8 @@ def show(experiment: str | None, as_json: bool) -> None:
         ("trouble", row["trouble"]),
         ("trials", trials_text(row["counts"], row["max_trials"])),
         ("objectives", row["objectives"] and _objectives_text(row)),
-        ("best", best and f"{number(best['value'])} in trial {best['sequence']}, to {row['mode']}"),
-        ("front", row.get("front") and f"{len(row['front'])} trials: tune best {row['id']}"),
+        ("best", best and _best_text(row, best)),
+        ("front", f"{len(row['front'])} trials: tune best {row['id']}" if row.get("front") else ""),
         ("concurrency", row["concurrency"]),
         ("created", when(row["created"])),
         ("ran for", duration(row["elapsed_s"])),
@@ -224,6 +224,14 @@ def _refuse_if_trials_run(directory: ExperimentDirectory) -> None:
             f"experiment {directory.id} crashed, and {left} of its trials may be running still\n"
             f"  end them first: tune stop {directory.id}    --force deletes it all the same"
         )
+
+
+def _best_text(row: dict[str, Any], best: dict[str, Any]) -> str:
+    """`0.98 in trial 3, to maximize`; by its name where the objective has one."""
+    key = Objectives.of_state(row).primary
+    if key == DEFAULT_KEY:
+        return f"{number(best['value'])} in trial {best['sequence']}, to {row['mode']}"
+    return f"{key} {number(best['value'])} in trial {best['sequence']}"
 
 
 def _objectives_text(row: dict[str, Any]) -> str:

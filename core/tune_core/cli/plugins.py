@@ -203,6 +203,8 @@ def _details(found: Found) -> str:
         parts.append(f"takes {', '.join(sorted(found.driver.accepts))}")
     if not found.driver.nested:
         parts.append("no nested choices")
+    if found.driver.objectives == "many":
+        parts.append("several objectives")
     if KINDS[found.kind].base.startswith("tune_core.algorithms"):
         from tune_core.config.algorithm import arguments_model
 

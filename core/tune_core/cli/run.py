@@ -302,7 +302,8 @@ def _report(experiment: Experiment, status: str, stopped_here: bool, as_json: bo
     else:
         print(f"experiment {experiment.id}: {status}, {trials_text(row['counts'], row['max_trials'])}")
         if objectives.are_many and row.get("front"):
-            print(f"{len(row['front'])} results that no other beats: {objectives}")
+            count = len(row["front"])
+            print(f"{count} result{'s' if count > 1 else ''} that no other beats: {objectives}")
             print_front(objectives, experiment.front)
         elif best := row["best"]:
             print(f"best result {number(best['value'])} in trial {best['sequence']} ({best['id']})")
