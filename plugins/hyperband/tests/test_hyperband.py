@@ -7,7 +7,7 @@ import pytest
 from tune_hyperband.brackets import brackets, halvings, rungs
 from tune_hyperband.hyperband import HyperbandAdvisor
 
-from tune_core import NoMoreTrial, Observation, SearchSpace, SearchSpaceError, TrialState
+from tune_core import ConfigError, NoMoreTrial, Observation, SearchSpace, SearchSpaceError, TrialState
 
 LINE = SearchSpace.parse({"x": {"_type": "uniform", "_value": [0, 1]}})
 SIX = SearchSpace.parse({"x": {"_type": "randint", "_value": [0, 6]}})
@@ -32,6 +32,17 @@ def test_brackets_of_nnis_default_round_budgets_down() -> None:
         [(4, 60)],
     ]
     assert brackets(1, 3) == [[(1, 1)]]
+
+
+def test_no_budget_is_below_the_least() -> None:
+    assert [[tuple(rung) for rung in ladder] for ladder in brackets(81, 3, 9)] == [
+        [(9, 9), (3, 27), (1, 81)],
+        [(3, 27), (1, 81)],
+        [(3, 81)],
+    ]
+    assert {p["TRIAL_BUDGET"] for p in run_alone(made(min_budget=2), 20)} == {3, 9}
+    with pytest.raises(ConfigError, match="min_budget 10 is above R 9"):
+        made(min_budget=10)
 
 
 def test_halvings_are_counted_exactly() -> None:

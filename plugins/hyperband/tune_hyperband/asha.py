@@ -98,7 +98,7 @@ class AshaAdvisor(BudgetAdvisor):
             if (best := below.promotable()) is not None:
                 self._proposed = (parameter_id, above, best.configuration, (below, best.number))
                 return self._with_budget(best.configuration, above.budget)
-        configuration = self._draw(self.rng(parameter_id), self._begun | self._whole)
+        configuration = self.draw(self.rng(parameter_id), self._begun | self._whole)
         if configuration is None:
             if self._running:
                 return None
@@ -114,13 +114,13 @@ class AshaAdvisor(BudgetAdvisor):
         self._proposed = None
         self._running[parameter_id] = (rung, configuration)
         if promotion is None:
-            self._begun.add(self._space.key(configuration))
+            self._begun.add(self.space.key(configuration))
         else:
             below, number = promotion
             below.promote(number)
 
     def trial_end(self, parameter_id: int, state: TrialState, value: float | None) -> None:
-        value = self._result(parameter_id, state, value)
+        value = self.result(parameter_id, state, value)
         rung, configuration = self._running.pop(parameter_id, (None, {}))
         if rung is not None:
             rung.end(parameter_id, value, configuration)

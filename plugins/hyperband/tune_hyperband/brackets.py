@@ -33,12 +33,12 @@ def rungs(size: int, maximum: int, eta: int, count: int) -> list[Rung]:
     return [Rung(max(1, size // eta**i), maximum * eta**i // eta**count) for i in range(count + 1)]
 
 
-def brackets(maximum: int, eta: int) -> list[list[Rung]]:
-    """The brackets of Hyperband, the boldest first.
+def brackets(maximum: int, eta: int, minimum: int = 1) -> list[list[Rung]]:
+    """The brackets of Hyperband, the boldest first; no budget is below `minimum`.
 
     Bracket s begins with floor((s_max + 1) / (s + 1)) * eta^s configurations, which is the paper's table and
     its authors' own code. Algorithm 1 says ceil((s_max + 1) * eta^s / (s + 1)), which NNI follows: 34, 15 and
     8 for R = 81 and eta = 3 in place of 27, 9 and 6, so that a rung does not divide into the next.
     """
-    s_max = halvings(maximum, eta)
+    s_max = halvings(maximum, eta, minimum)
     return [rungs((s_max + 1) // (s + 1) * eta**s, maximum, eta, s) for s in range(s_max, -1, -1)]

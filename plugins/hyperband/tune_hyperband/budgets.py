@@ -29,10 +29,15 @@ class BudgetArguments(BaseModel):
 
 
 class BudgetAdvisor(Advisor):
-    """Base of advisors that run random configurations on budgets.
+    """Base of advisors that run configurations on budgets: random ones, unless `draw` is overridden.
 
     A trial's result is its final one or, if it SUCCEEDED without, its last intermediate one.
+
+    Attributes:
+        space: Of the experiment, once there is one.
     """
+
+    space: SearchSpace
 
     def __init__(self, R: int, eta: int, budget_key: str) -> None:  # noqa: N803 (the paper's and NNI's name)
         self._maximum = R
@@ -47,7 +52,7 @@ class BudgetAdvisor(Advisor):
                 f"{self._budget_key}: trials find their budget under this name; rename the parameter, or set "
                 "classArgs.budget_key"
             )
-        self._space = search_space
+        self.space = search_space
         self._whole = set()
 
     def report_intermediate(self, parameter_id: int, value: float) -> bool:
@@ -63,24 +68,24 @@ class BudgetAdvisor(Advisor):
             parameters = observation.parameters
             budget = parameters.get(self._budget_key, self._maximum)
             is_number = isinstance(budget, (int, float))
-            if is_number and budget >= self._maximum and self._space.contains(parameters, extra=True):
-                self._whole.add(self._space.key(parameters))
+            if is_number and budget >= self._maximum and self.space.contains(parameters, extra=True):
+                self._whole.add(self.space.key(parameters))
 
     def _with_budget(self, configuration: Parameters, budget: int) -> Parameters:
         return {**configuration, self._budget_key: budget}
 
-    def _result(self, parameter_id: int, state: TrialState, value: float | None) -> float | None:
-        """None for a trial that has none; its intermediate results are forgotten."""
+    def result(self, parameter_id: int, state: TrialState, value: float | None) -> float | None:
+        """Of a trial that is over; None if it has none. Its intermediate results are forgotten."""
         last = self._last.pop(parameter_id, None)
         return last if value is None and state is TrialState.SUCCEEDED else value
 
-    def _draw(self, rng: np.random.Generator, taken: Collection[Hashable]) -> Parameters | None:
-        """A random configuration that is not `taken`; None when all are."""
+    def draw(self, rng: np.random.Generator, taken: Collection[Hashable]) -> Parameters | None:
+        """A configuration to begin with, random and not `taken`; None when all are. Leaves no trace."""
         for _ in range(_REDRAWS):
-            configuration = self._space.sample(rng)
-            if self._space.key(configuration) not in taken:
+            configuration = self.space.sample(rng)
+            if self.space.key(configuration) not in taken:
                 return configuration
-        if not self._space.is_finite:
+        if not self.space.is_finite:
             return configuration  # so narrow that floats repeat
-        free = (each for each in self._space.grid() if self._space.key(each) not in taken)
+        free = (each for each in self.space.grid() if self.space.key(each) not in taken)
         return next(free, None)

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from tune_core import NoMoreTrial, Observation, Parameters, SearchSpace, TrialState
+from tune_core import ConfigError, NoMoreTrial, Observation, Parameters, SearchSpace, TrialState
 from tune_hyperband.brackets import Rung, brackets, rungs
 from tune_hyperband.budgets import BudgetAdvisor, BudgetArguments
 
@@ -101,7 +101,11 @@ class HyperbandAdvisor(BudgetAdvisor):
         eta: One of so many goes on.
         exec_mode: `parallelism` begins the next bracket as soon as there is nothing else to start, `serial`
             when one is over.
+        min_budget: The least budget.
         budget_key: The key under which a trial finds its budget.
+
+    Raises:
+        ConfigError: `min_budget` is above R.
     """
 
     class Arguments(BudgetArguments):
@@ -112,16 +116,20 @@ class HyperbandAdvisor(BudgetAdvisor):
             description="parallelism: begin the next bracket as soon as there is nothing else to start; "
             "serial: when one is over.",
         )
+        min_budget: int = Field(default=1, ge=1, description="The least budget of a trial.")
 
     def __init__(
         self,
         R: int = 60,  # noqa: N803 (the paper's and NNI's name)
         eta: int = 3,
         exec_mode: Literal["parallelism", "serial"] = "parallelism",
+        min_budget: int = 1,
         budget_key: str = "TRIAL_BUDGET",
     ) -> None:
         super().__init__(R, eta, budget_key)
-        self._plans = brackets(R, eta)
+        if min_budget > R:
+            raise ConfigError(f"min_budget {min_budget} is above R {R}, the budget of a whole training")
+        self._plans = brackets(R, eta, min_budget)
         self._is_serial = exec_mode == "serial"
 
     def update_search_space(self, search_space: SearchSpace) -> None:
@@ -133,7 +141,7 @@ class HyperbandAdvisor(BudgetAdvisor):
         self._proposed: tuple[int, Bracket, Parameters] | None = None
 
     def propose(self, parameter_id: int) -> Parameters | None:
-        if len(self._whole) >= self._space.size:
+        if len(self._whole) >= self.space.size:
             raise NoMoreTrial(_USED_UP)
         for bracket in self._open:
             if (found := self._next_of(bracket, parameter_id)) is not None:
@@ -158,15 +166,15 @@ class HyperbandAdvisor(BudgetAdvisor):
             self._open.append(bracket)
             self._opened += 1
         if bracket.wants_new:
-            bracket.taken.add(self._space.key(configuration))
+            bracket.taken.add(self.space.key(configuration))
         if bracket.budget == self._maximum:
-            self._whole.add(self._space.key(configuration))
+            self._whole.add(self.space.key(configuration))
         bracket.start(parameter_id, configuration)
         self._bracket_of[parameter_id] = bracket
         self._tidy()
 
     def trial_end(self, parameter_id: int, state: TrialState, value: float | None) -> None:
-        value = self._result(parameter_id, state, value)
+        value = self.result(parameter_id, state, value)
         bracket = self._bracket_of.pop(parameter_id, None)
         if bracket is None:
             return
@@ -180,19 +188,19 @@ class HyperbandAdvisor(BudgetAdvisor):
     def _tidy(self) -> None:
         """Close what is over; no bracket waits for configurations that a small search space has not got."""
         for bracket in self._open:
-            if bracket.wants_new and len(bracket.taken | self._whole) >= self._space.size:
+            if bracket.wants_new and len(bracket.taken | self._whole) >= self.space.size:
                 bracket.cut()
         self._open = [each for each in self._open if not each.is_over]
 
     def _next_of(self, bracket: Bracket, parameter_id: int) -> Parameters | None:
         if bracket.wants_new:
-            return self._draw(self.rng(parameter_id), bracket.taken | self._whole)
+            return self.draw(self.rng(parameter_id), bracket.taken | self._whole)
         return bracket.next_to_go_on
 
     def _plan(self) -> Bracket:
         """The next bracket, no larger than the search space."""
         ladder = self._plans[self._opened % len(self._plans)]
-        left = self._space.size - len(self._whole)
+        left = self.space.size - len(self._whole)
         if left < ladder[0].size:
             ladder = rungs(int(left), self._maximum, self._eta, len(ladder) - 1)
         return Bracket(ladder)
