@@ -184,6 +184,13 @@ def record(session: nox.Session) -> None:
 
 
 @nox.session
+def pictures(session: nox.Session) -> None:
+    """Draw what each tuner does on one function: docs/_static/algorithms/."""
+    install(session, packages=PACKAGES)
+    session.run("python", "docs/pictures.py", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure and print: throughput, latency, memory. `nox -s bench -- tpe` runs one."""
     install_all(session, *group("bench"))

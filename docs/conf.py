@@ -30,10 +30,12 @@ pygments_style = "friendly"
 
 
 def write_reference(_app: Sphinx, _config: Config) -> None:
-    """Fill docs/_build/reference, which the pages in docs/reference include."""
+    """Fill docs/_build/reference, which the pages in docs/reference include, and docs/algorithms."""
+    import algorithm_pages
     import reference_pages
 
     reference_pages.write(HERE / "_build" / "reference", HERE.parent)
+    algorithm_pages.write(HERE / "algorithms", HERE.parent)
 
 
 def setup(app: Sphinx) -> None:
