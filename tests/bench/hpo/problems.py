@@ -227,7 +227,7 @@ SPACES = {
 
 def surrogates_folder() -> Path | None:
     """Where the surrogates are, `data/yahpo` in the folder that TUNE_SHARED names; None: not here."""
-    folder = Path(os.environ.get("TUNE_SHARED", "/work/shared")) / "data" / "yahpo"
+    folder = Path(os.environ.get("TUNE_SHARED", "")) / "data" / "yahpo"
     return folder if folder.is_dir() else None
 
 

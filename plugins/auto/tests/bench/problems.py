@@ -173,7 +173,7 @@ def _problem(name: str, loss: Loss, space: dict[str, Any], best: float | None, n
 
 
 def _surrogates() -> list[Problem]:
-    folder = Path(os.environ.get("TUNE_SHARED", "/work/shared")) / "data" / "yahpo"
+    folder = Path(os.environ.get("TUNE_SHARED", "")) / "data" / "yahpo"
     try:
         import onnxruntime
     except ImportError:
