@@ -21,16 +21,23 @@ _SMOOTHEST = 60.0  # beyond, the gamma function and the power leave floating poi
 
 def squared_distances(x: Floats, y: Floats) -> Floats:
     """Between the rows of `x`, shape (n, k), and of `y`, shape (m, k); shape (n, m)."""
-    squares: Floats = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1)
-    squares -= 2.0 * (x @ y.T)
+    squares: Floats = (-2.0 * x) @ y.T
+    squares += (x * x).sum(axis=1)[:, None]
+    squares += (y * y).sum(axis=1)
     return np.maximum(squares, 0.0, out=squares)
 
 
 def matern(squares: Floats, nu: float) -> Floats:
     """Correlation at squared distances; 1 at 0. `nu` infinite is the squared exponential."""
     if nu == 2.5:
-        r = np.sqrt(5.0 * squares)
-        correlation: Floats = (1.0 + r + squares * (5.0 / 3.0)) * np.exp(-r)
+        # In place: to make large arrays takes longer than to fill them.
+        r = 5.0 * squares
+        correlation: Floats = r / 3.0
+        np.sqrt(r, out=r)
+        correlation += r
+        correlation += 1.0
+        np.negative(r, out=r)
+        correlation *= np.exp(r, out=r)
     elif nu == 1.5:
         r = np.sqrt(3.0 * squares)
         correlation = (1.0 + r) * np.exp(-r)
