@@ -1,4 +1,4 @@
-"""The arithmetic behind docs/benchmarks.md: optima, regrets, ranks, pairing, and going on where it stopped."""
+"""The arithmetic behind docs/benchmarks.md: optima, regrets, ranks, pairing, and going on after a stop."""
 
 from __future__ import annotations
 

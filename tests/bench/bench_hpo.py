@@ -40,6 +40,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     add("--seeds", type=int, default=20, help="runs of each searcher on each problem (20)")
     add("--costly-seeds", type=int, default=5, help="the same for optuna's GP and SMAC (5)")
     add("--trials", type=int, default=200, help="of a run (200)")
+    add("--costly-trials", type=int, default=100, help="the same for optuna's GP and SMAC (100)")
     add("--at-once", type=int, nargs="+", default=[1, 8], help="trials pending at any time (1 8)")
     add("--searchers", nargs="+", help="default: all that are installed")
     add("--problems", nargs="+", help="default: all of the split")
@@ -65,8 +66,9 @@ def quality(chosen: argparse.Namespace) -> None:
         sys.exit(f"not here: {', '.join(sorted(unknown))}; there are: {', '.join(everyone)}")
     split = [each.name for each in all_problems().values() if each.is_final == chosen.final]
     problems = [name for name in split if not chosen.problems or name in chosen.problems]
+    trials = {name: chosen.costly_trials if name in COSTLY else chosen.trials for name in searchers}
     runs = [
-        Run(problem, searcher, seed, at_once, chosen.trials)
+        Run(problem, searcher, seed, at_once, trials[searcher])
         for seed in range(chosen.seeds)  # seeds outermost: an interrupted run is one with fewer seeds
         for at_once in chosen.at_once
         for searcher in searchers

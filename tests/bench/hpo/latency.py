@@ -121,6 +121,7 @@ def main(chosen: argparse.Namespace) -> None:
     with ProcessPoolExecutor(chosen.workers, mp_context=context) as pool, path.open("a") as file:
         for name, figures in zip(names, pool.map(all_sizes, names), strict=True):
             file.write(json.dumps({"name": name, "ms": figures}) + "\n")
+            file.flush()
             if figures[0] is not None:
                 rows.append([name, *("-" if ms is None else f"{ms:,.1f}" for ms in figures)])
     text = table(["CPU ms of ask and tell after", *(f"{size:,} trials" for size in SIZES)], rows)

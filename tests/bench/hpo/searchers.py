@@ -144,17 +144,18 @@ SEARCHERS: dict[str, Callable[..., Searcher]] = {
     "hyperopt TPE": _ours("HyperoptTPE"),
     "hyperopt anneal": _ours("HyperoptAnneal"),
     "SMAC": Smac,
+    "SMAC (tune-smac)": _ours("SMAC"),
 }
 """By the name in the tables: what makes a searcher from a search space, a seed and the number of trials."""
 
-COSTLY = frozenset({"optuna GP", "SMAC"})
+COSTLY = frozenset({"optuna GP", "SMAC", "SMAC (tune-smac)"})
 """Half a second a trial and more; they get fewer seeds."""
 
 FLAT = frozenset({"CMAES"})
 """They do not take nested spaces."""
 
 _PEERS = {"optuna": "optuna", "hyperopt": "hyperopt", "SMAC": "smac"}
-_OURS = {"hyperopt TPE": "HyperoptTPE", "hyperopt anneal": "HyperoptAnneal"}
+_OURS = {"hyperopt TPE": "HyperoptTPE", "hyperopt anneal": "HyperoptAnneal", "SMAC (tune-smac)": "SMAC"}
 
 
 def installed() -> list[str]:
