@@ -78,9 +78,16 @@ def test_auto_begins_with_a_design() -> None:
     ("explained", "share"), [(-3.0, MOST), (0.0, MOST), (1.0, LEAST), (0.9, LEAST)], ids=str
 )
 def test_share_of_tpe_falls_with_what_is_explained(explained: float, share: float) -> None:
-    assert share_of_tpe(explained) == share
-    shares = [share_of_tpe(x) for x in np.linspace(-1, 1, 50)]
+    assert share_of_tpe(explained, 0.0) == share
+    shares = [share_of_tpe(x, 0.0) for x in np.linspace(-1, 1, 50)]
     assert shares == sorted(shares, reverse=True)
+
+
+def test_share_of_tpe_grows_with_noise_to_a_half() -> None:
+    shares = [share_of_tpe(0.9, noise) for noise in np.linspace(0, 3, 50)]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (LEAST, 0.5)
+    assert share_of_tpe(-1.0, 3.0) == MOST
 
 
 def test_search_has_settled_when_gains_are_small() -> None:

@@ -30,17 +30,26 @@ TRUSTED = 0.25  # the share of the variance that a process predicts which gets n
 LEAST, MOST = 0.03, 0.9  # share of TPE
 PATIENCE = 10  # trials without a gain worth mentioning, after which every other proposal explores
 GAIN = 1e-3  # worth mentioning, as a share of what was gained over the median so far
+LOUD, MOST_OF_NOISE = 0.2, 0.5  # noise from which TPE gets more, and the share that this can bring it
 QUIET = 0.05  # noise, as a share of how much the results vary, that does not count
 KAPPA = 2.5  # deviations that count when exploring
 
 
-def share_of_tpe(explained: float) -> float:
-    """The probability of a proposal by TPE, from the share of the variance that the process predicts.
+def share_of_tpe(explained: float, noise: float) -> float:
+    """The probability of a proposal by TPE.
 
-    >>> [share_of_tpe(explained) for explained in (-0.2, 0.125, 0.8)]
+    Args:
+        explained: The share of the variance of the results that the process predicts.
+        noise: Standard deviation of the noise, as a share of that of the function. TPE compares many
+            results with many and is hardly misled by it.
+
+    >>> [share_of_tpe(explained, 0.0) for explained in (-0.2, 0.125, 0.8)]
     [0.9, 0.5, 0.03]
+    >>> [round(share_of_tpe(0.8, noise), 2) for noise in (0.1, 0.5, 2.0)]
+    [0.03, 0.3, 0.5]
     """
-    return float(np.clip(1.0 - explained / TRUSTED, LEAST, MOST))
+    unexplained = np.clip(1.0 - explained / TRUSTED, LEAST, MOST)
+    return float(max(unexplained, min(noise - LOUD, MOST_OF_NOISE)))
 
 
 def has_settled(expected: Sequence[float] | Floats) -> bool:
@@ -136,7 +145,7 @@ class AutoTuner(Tuner):
             self._tell("a Latin hypercube until there are results enough for a model")
             return "start"
         belief = self._gp.believe()
-        share = share_of_tpe(belief.explained)
+        share = share_of_tpe(belief.explained, belief.noise)
         # Where there is noise, the best is not known for sure however long it has been the best.
         settled = belief.noise < QUIET and has_settled(belief.means)
         self._tell(_reason(share, settled))
@@ -153,8 +162,10 @@ class AutoTuner(Tuner):
 
 
 def _reason(share: float, settled: bool) -> str:
-    if share > 0.5:
+    if share > MOST_OF_NOISE:
         return "TPE, since a Gaussian process predicts less than an eighth of how results differ"
+    if share > 0.1:
+        return "Gaussian process, and TPE now and then, since results are noisy or partly unexplained"
     if settled:
         return "Gaussian process, every other proposal away from the best: no gain for a while"
     return "Gaussian process, which predicts how results differ"

@@ -129,7 +129,7 @@ def test_marginal_likelihood_is_that_of_the_normal_distribution() -> None:
         )
 
     def prior(at: np.ndarray) -> float:
-        z = (at - np.array([*[math.log(FORM.length)] * 3, 0.0, -8.0])) / [1, 1, 1, 1, 2.5]
+        z = (at - np.array([*[math.log(FORM.length)] * 3, 0.0, -4.0])) / [1, 1, 1, 1, 2.5]
         return float(-0.5 * (z**2).sum())
 
     got = [negative_log_posterior(at, x, targets, OWNERS, FORM)[0] for at in (logs, other)]

@@ -24,7 +24,7 @@ __all__ = ["Hyper", "Process", "Smoothness", "fit", "negative_log_posterior"]
 # Priors of the logarithms, normal: of length scales the deviation, of signal and noise mean and deviation.
 _LENGTH = 1.0
 _SIGNAL = (0.0, 1.0)
-_NOISE = (-8.0, 2.5)
+_NOISE = (-4.0, 2.5)
 _BOUNDS = ((-4.6, 5.0), (-3.0, 4.0), (-16.0, 1.0))  # of length scales, signal, noise
 _STEPS = 40
 _BLOCK = 64  # points that are predicted at once: their covariances fit into the cache
