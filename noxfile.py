@@ -143,7 +143,7 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests of every package, side by side; arguments go to pytest."""
     install_all(session, *group("test"))
-    # Side by side, and each of them with as many threads as there are cores: they would be in each other's way.
+    # Else each of the processes side by side would take as many threads as there are cores.
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     session.run("pytest", *(session.posargs or ["-n", "auto", "--dist", "loadgroup"]), env=threads)
 
