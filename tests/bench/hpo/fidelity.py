@@ -43,7 +43,8 @@ class Tried(NamedTuple):
 
 def advised(name: str, problem: Problem, seed: int) -> Iterator[Tried]:
     """An advisor of ours that hands out budgets."""
-    search = AskTell(name, problem.space, mode="minimize", seed=seed, arguments={"R": FULL})
+    arguments = {"max_budget" if name == "BOHB" else "R": FULL}
+    search = AskTell(name, problem.space, mode="minimize", seed=seed, arguments=arguments)
     while (asked := search.ask()) is not None:
         parameters = {key: value for key, value in asked.parameters.items() if key in problem.space}
         budget = asked.parameters["TRIAL_BUDGET"]
