@@ -79,7 +79,7 @@ def quality(chosen: argparse.Namespace) -> None:
     ran = {run: results[run] for run in runs if run in results}
     parts = []
     for at_once in chosen.at_once:
-        parts.append(f"#### {'One' if at_once == 1 else at_once} at a time\n")
+        parts.append(f"### {'One' if at_once == 1 else at_once} at a time\n")
         for title, names in _comparisons(searchers):
             scores = Scores(ran, names, problems, at_once)
             if scores.problems:
