@@ -26,6 +26,7 @@ from tune_gp.history import History
 from tune_gp.process import Smoothness
 from tune_gp.search import Branch, Effort, Points, candidates, reach, search
 from tune_gp.surrogate import Belief, Surrogate
+from tune_gp.threads import one_thread
 
 __all__ = ["GPTuner"]
 
@@ -172,6 +173,12 @@ class GPTuner(Tuner):
         """
         if self.is_starting:
             return self._space.decode(self._design_point(parameter_id)[None])[0]
+        with one_thread():
+            return self._propose(parameter_id, utility, kappa, branch)
+
+    def _propose(
+        self, parameter_id: int, utility: Utility, kappa: float, branch: Branch | None
+    ) -> Parameters:
         belief = self.believe()
         units = self._history.finished.units[belief.rows]
         inside = np.flatnonzero(branch.holds(units)) if branch else np.arange(len(units))
@@ -189,7 +196,8 @@ class GPTuner(Tuner):
 
     def believe(self) -> Belief:
         """What the model says of all that was received. Only when it `is_starting` no more."""
-        return self._surrogate.believe()
+        with one_thread():
+            return self._surrogate.believe()
 
     def _design_point(self, parameter_id: int) -> Floats:
         """The middle of all ranges, then rows of a Latin hypercube: the first proposals meet every part of
