@@ -32,7 +32,7 @@ _LASTING_S = 30.0  # a connection that is lost sooner counts as one more failure
 _OPEN_S = 30.0  # for the host server to take charge
 _RETRY_S = (0.5, 60.0)  # first and longest pause before it is connected to again
 _REST_S = (5.0, 300.0)  # the same after it could not start a trial
-_LOSE_AGAIN_S = 5.0
+_ABSENCE_S = 5.0  # between looks at a machine that is away
 _REFUSED_S = 60.0  # a password does not become right by trying again soon
 
 
@@ -77,6 +77,7 @@ class Machine:
         self._answer: asyncio.Future[Mapping[str, Any]] | None = None
         self._away_since = time.time()
         self._away_at = 0.0  # the same by the loop's clock
+        self._missed_at = 0.0  # since when other machines were there and this one was not
         self._away_why = "is being connected to"  # for when it is
         self._came_back = 0.0
         self._give_up: asyncio.TimerHandle | None = None
@@ -149,7 +150,7 @@ class Machine:
         """As `Jobs.adopt`."""
         self._jobs.adopt(attempt, identity, after)
         if self._given_up:
-            self._loop.call_soon(self._lose_all)
+            self._loop.call_soon(self._look_at_absence)
 
     def cancel(self, key: AttemptKey) -> None:
         """As `Jobs.cancel`."""
@@ -272,15 +273,22 @@ class Machine:
             self._lost.set_result(reason)
 
     def _expect_back(self) -> None:
-        self._away_at = self._loop.time()
-        self._give_up = self._loop.call_later(self._service.lost_after, self._lose_all)
+        self._away_at = self._missed_at = self._loop.time()
+        self._look_at_absence()
 
-    def _lose_all(self) -> None:
-        """It has been away for too long."""
-        certainly_s = self._service.lease + self._service.kill_grace
-        if self._owner.is_alone() and self._loop.time() - self._away_at < certainly_s:
-            # No machine is there: more likely it is the network here, and nowhere else could they run.
-            self._give_up = self._loop.call_later(_LOSE_AGAIN_S, self._lose_all)
+    def _look_at_absence(self) -> None:
+        """Lose what runs there once it has been away for too long.
+
+        Time in which no machine is there does not count: more likely it is the network here, and
+        nowhere else could the trials run. When the lease is over they are lost for certain.
+        """
+        now = self._loop.time()
+        if self._owner.is_alone():
+            self._missed_at = now
+        certainly_s = max(self._service.lost_after, self._service.lease + self._service.kill_grace)
+        if now - self._missed_at < self._service.lost_after and now - self._away_at < certainly_s:
+            pause_s = min(_ABSENCE_S, self._service.lost_after / 4)
+            self._give_up = self._loop.call_later(pause_s, self._look_at_absence)
             return
         self._given_up = True
         self._jobs.lose(f"{self._away_why}, which is longer than lostAfter allows")
