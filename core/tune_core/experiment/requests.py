@@ -229,11 +229,13 @@ def read_observations(
         raise ConfigError("imported data must be a list of objects with `parameter` and `value`")
     observations: list[Observation] = []
     left_out: Counter[str] = Counter()
+    problems = []
     for number, item in enumerate(items):
         try:
             parameters, value = _parts(item)
         except TuneError as err:
-            raise ConfigError(f"nothing was imported: entry {number}: {err}") from None
+            problems.append(f"  entry {number}: {err}")
+            continue
         if value is None:
             continue
         try:
@@ -244,6 +246,9 @@ def read_observations(
             left_out["; ".join(": ".join(filter(None, each[:2])) for each in err.problems)] += 1
         except TuneError as err:
             left_out[str(err)] += 1
+    if problems:
+        more = f"\n  and {len(problems) - _REASONS} more" if len(problems) > _REASONS else ""
+        raise ConfigError("nothing was imported:\n" + "\n".join(problems[:_REASONS]) + more)
     if left_out and not observations:
         reasons = "\n".join(f"  {reason}" for reason, _ in left_out.most_common(_REASONS))
         raise ConfigError(f"nothing was imported: no entry fits this experiment\n{reasons}")
