@@ -357,7 +357,7 @@ def test_experiment_outlives_its_terminal(project: Path, environment: dict[str, 
         tune("trial", "kill", "0")
         until(lambda: len(trials(tune, "--state", "RUNNING")) == 2)  # another one in its place
         tune("stop", "left")
-        assert terminal.process.wait(60) == 0
+        assert terminal.process.wait(60) == 0, tune("log", "manager", "left").stdout
     finally:
         terminal.close()
 
