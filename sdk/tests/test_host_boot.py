@@ -264,7 +264,7 @@ def test_command_that_came_in_the_way_of_names_is_left_alone(host: Any, bare: di
     assert connection.is_served()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="platform: looks into /proc")
 def test_neither_ps_nor_trials_see_how_the_server_came_about(host: Any) -> None:
     connection = host.open(pre_command="true")
     command = Path(f"/proc/{connection.process.pid}/cmdline").read_text()

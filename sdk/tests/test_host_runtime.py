@@ -18,7 +18,7 @@ import pytest
 
 from tune.host import End, Identity, Launch, Listener, Problem, Record, Runtime
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="platform: looks into /proc")
 
 
 GO_ON = "until [ -e $DIR/go-on ]; do sleep 0.02; done; "

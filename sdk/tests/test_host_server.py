@@ -20,7 +20,7 @@ from tune.host.outbox import Outbox
 from tune.host.ownership import HostFolder
 from tune.host.wire import FrameReader, encode
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="platform: looks into /proc")
 
 REPORT = 'echo \'{"type":"intermediate","value":%s}\' >> "$TUNE_CHANNEL_FILE"; '
 SLEEP = "echo $$ > pid-$TUNE_TRIAL_ID; exec sleep 600"

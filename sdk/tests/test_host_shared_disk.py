@@ -24,7 +24,7 @@ from tune.host.layout import ExperimentFolder, make_folder
 from tune.host.ownership import HostFolder, Noted, Ownership
 from tune.host.tidying import tidy
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="platform: looks into /proc")
 
 FILES = {"tune/__init__.py": b"", "tune/host/__init__.py": b"x = 1"}
 DIGEST = stage2.digest_of(FILES)

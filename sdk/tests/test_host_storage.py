@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="platform: looks into /proc")
 
 NO_MANIFEST = b"[]"
 NO_CODE = hashlib.sha256(NO_MANIFEST).hexdigest()
