@@ -16,7 +16,7 @@ SUPPORT = Path(__file__).with_name("support")
 needs_isolation = pytest.mark.skipif(not can_isolate(), reason="platform: needs root and network namespaces")
 
 
-def greeting(host: Host, timeout_s: float = 5) -> bytes:
+def greeting(host: Host, timeout_s: float = 20) -> bytes:
     with socket.create_connection((host.address, host.port), timeout=timeout_s) as connection:
         return connection.recv(100)
 

@@ -328,17 +328,29 @@ class Host:
         config = self.seen_there(self.etc)
         self.run(_sshd(), "-f", f"{config}/sshd_config", "-E", f"{config}/sshd.log", user="root")
         await_that(lambda: pid_file.exists() and pid_file.read_text().strip(), f"sshd of {self.name}")
+        await_that(self._listens, f"sshd of {self.name}")
+
+    def _listens(self) -> bool:
+        """Whether anything there accepts connections to its port of SSH."""
+        sockets = (
+            line.split()
+            for family in ("tcp", "tcp6")
+            for line in Path(f"/proc/{self.pid}/net/{family}").read_text().splitlines()[1:]
+        )
+        return any(each[1].endswith(f":{self.port:04X}") and each[3] == "0A" for each in sockets)
 
     def stop_sshd(self, *, sessions: bool = False) -> None:
         """Kill its SSH server; with `sessions` those that serve a connection too, but not their shells."""
-        for process in self.processes():
-            listener = "[listener]" in process.command
-            if process.command.startswith("sshd:") and (listener or sessions):
-                with contextlib.suppress(ProcessLookupError):
-                    self._kill(process.pid, signal.SIGKILL)
-        await_that(
-            lambda: not any("[listener]" in each.command for each in self.processes()), "the end of sshd"
-        )
+
+        def is_gone() -> bool:  # a server that is writing its title has none: looked at anew each time
+            for process in self.processes():
+                listener = "[listener]" in process.command
+                if process.command.startswith("sshd:") and (listener or sessions):
+                    with contextlib.suppress(ProcessLookupError):
+                        self._kill(process.pid, signal.SIGKILL)
+            return not self._listens()
+
+        await_that(is_gone, "the end of sshd")
 
     def resize(self, path: str, size: str) -> None:
         """Give one of its small disks another size, like "8m"."""
@@ -542,6 +554,10 @@ class LoopbackHost(Host):
     @property
     def home_there(self) -> str:
         return str(Path.home())
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex((self.address, self.port)) == 0
 
     def stop_sshd(self, *, sessions: bool = False) -> None:
         self._unable("lose its sessions") if sessions else self._close()
