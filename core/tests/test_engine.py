@@ -533,6 +533,28 @@ def test_results_of_another_search_space_teach_what_fits(lab: Lab) -> None:
     assert ("import", [2.0]) in tuner.told
 
 
+class Lists(Draws):
+    """Proposes whole configurations that no search space knows, as Batch does."""
+
+    def takes(self, parameters: Parameters) -> bool:
+        return parameters in ({"lr": 1}, {"lr": 2})
+
+
+def test_algorithm_has_a_say_in_what_is_a_configuration(lab: Lab) -> None:
+    tuner, hold = Lists(), threading.Event()
+    thread = lab.background(lambda parameters: hold.wait(20) and 0.0, tuner=tuner, limits=Limits(1, 2))
+    try:
+        done = [{"parameter": {"lr": number}, "value": number} for number in (1, 3)]
+        assert request(lab.directory, "import", observations=done)["count"] == 1
+        assert request(lab.directory, "add", parameters={"lr": 2})["sequence"] > 0
+        with pytest.raises(TuneError, match="lr"):
+            request(lab.directory, "add", parameters={"lr": 3})
+    finally:
+        hold.set()
+        thread.join(20)
+    assert ("import", [1.0]) in tuner.told
+
+
 @pytest.mark.parametrize(
     ("verb", "arguments", "answer"),
     [

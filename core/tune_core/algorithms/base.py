@@ -69,6 +69,14 @@ class _Seeded:
 
     _seed: int = 0
 
+    def takes(self, parameters: Parameters) -> bool:
+        """Whether these, which are no configuration of the search space, are one to this algorithm.
+
+        Asked of results that are imported and of trials that the user adds, since some algorithms
+        propose what is written in no search space. Must leave no trace.
+        """
+        return False
+
     def set_seed(self, seed: int) -> None:
         """Called by the kernel once, before anything else."""
         self._seed = seed

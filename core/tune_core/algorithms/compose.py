@@ -50,6 +50,9 @@ class TunerAdvisor(Advisor):
     def algorithm_name(self) -> str:
         return type(self.tuner).__name__
 
+    def takes(self, parameters: Parameters) -> bool:
+        return self.tuner.takes(parameters)
+
     def set_seed(self, seed: int) -> None:
         super().set_seed(seed)
         self.tuner.set_seed(seed)

@@ -24,17 +24,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tune.host.syscalls import Inotify
-from tune_core.algorithms.base import Observation
+from tune_core.algorithms.base import Advisor, Observation
 from tune_core.errors import ConfigError, ExperimentNotFoundError, SearchSpaceError, TuneError
 from tune_core.experiment.engine import Engine
 from tune_core.experiment.settings import Limits
-from tune_core.objectives import Objectives
+from tune_core.objectives import Objectives, Score
 from tune_core.space import SearchSpace
 from tune_core.store.commands import Command, open_commands
 from tune_core.store.directory import ExperimentDirectory
 from tune_core.store.events import Answer
 from tune_core.store.schema import open_reader
-from tune_core.trial import Parameters, TrialState
+from tune_core.trial import TrialState
 
 __all__ = ["Imported", "Requests", "check_limits", "read_observations"]
 
@@ -141,16 +141,18 @@ async def _space(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
 
 async def _add(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
     parameters = arguments["parameters"]
-    engine.search_space.check(parameters)
+    await engine.advice.call(_check, parameters, engine.search_space, engine.advice.advisor)
     trial = await engine.add_trial(parameters)
     return {"trial": trial.id, "sequence": trial.sequence}
 
 
 async def _import(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
-    imported = read_observations(
+    imported = await engine.advice.call(
+        read_observations,
         arguments["observations"],
         engine.search_space,
         engine.settings.objectives,
+        engine.advice.advisor,
         arguments.get("defaults"),
     )
     await engine.import_observations(imported.observations)
@@ -210,8 +212,21 @@ class Imported:
     left_out: Mapping[str, int]
 
 
+def _check(parameters: Any, space: SearchSpace, advisor: Advisor, *, extra: bool = False) -> None:
+    """Refuse what is neither a configuration of the space nor one of the algorithm's own."""
+    try:
+        space.check(parameters, extra=extra)
+    except SearchSpaceError:
+        if not isinstance(parameters, dict) or not advisor.takes(parameters):
+            raise
+
+
 def read_observations(
-    items: Any, space: SearchSpace, objectives: Objectives, defaults: Mapping[str, Any] | None = None
+    items: Any,
+    space: SearchSpace,
+    objectives: Objectives,
+    advisor: Advisor,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Imported:
     """Check imported data: a list of {parameter(s), value}, values in the user's orientation.
 
@@ -219,6 +234,7 @@ def read_observations(
     out. One whose value is null is passed over: it is how a trial without a result is exported.
 
     Args:
+        advisor: May take what the search space does not know; asked in its own thread.
         defaults: What parameters were that the entries do not have, because the search space that they
             come from did not have them.
 
@@ -239,9 +255,10 @@ def read_observations(
         if value is None:
             continue
         try:
-            observations.append(
-                _read_observation({**(defaults or {}), **parameters}, value, space, objectives)
-            )
+            configuration = {**(defaults or {}), **parameters}
+            # Extra keys are such as the TRIAL_BUDGET of an earlier experiment.
+            _check(configuration, space, advisor, extra=True)
+            observations.append(Observation(configuration, _score(value, objectives)))
         except SearchSpaceError as err:
             left_out["; ".join(": ".join(filter(None, each[:2])) for each in err.problems)] += 1
         except TuneError as err:
@@ -266,11 +283,8 @@ def _parts(item: Any) -> tuple[Mapping[str, Any], Any]:
     return parameters, item["value"]
 
 
-def _read_observation(
-    parameters: Parameters, value: Any, space: SearchSpace, objectives: Objectives
-) -> Observation:
-    space.check(parameters, extra=True)  # such as the TRIAL_BUDGET of an earlier experiment
+def _score(value: Any, objectives: Objectives) -> Score:
     metric = objectives.read_final(value)
     if not metric.is_finite:
         raise TuneError(f"its value is {metric}")
-    return Observation(parameters, objectives.score(metric))
+    return objectives.score(metric)

@@ -45,6 +45,14 @@ def test_batch_skips_what_was_imported_in_either_form(done: dict[str, Any]) -> N
     assert rest(tuner) == [LIST[0], LIST[2]]
 
 
+def test_batch_knows_its_configurations_without_the_key_around_them() -> None:
+    tuner = BatchTuner()
+    tuner.update_search_space(space_of([{"lr": 1, "layers": [2, 3]}, 5]))
+    assert tuner.takes({"lr": 1, "layers": [2, 3]})
+    assert not tuner.takes({"lr": 1, "layers": [2, 4]})
+    assert not tuner.takes({"lr": 1})
+
+
 def test_batch_goes_on_from_what_was_registered() -> None:
     tuner = BatchTuner()
     tuner.update_search_space(space_of(LIST))

@@ -43,7 +43,12 @@ class BatchTuner(Tuner):
             raise SearchSpaceError(f"{leaf.path}: Batch takes one choice of whole configurations, not {kind}")
         self._name = leaf.name
         self._configurations = [self._received(option) for option in leaf.domain.options]
+        self._known = {freeze(configuration) for configuration in self._configurations}
         self._next = 0
+
+    def takes(self, parameters: Parameters) -> bool:
+        """A configuration of the list as a trial receives it, without the key around it."""
+        return freeze(parameters) in self._known
 
     def generate_parameters(self, parameter_id: int) -> Parameters:
         while self._next < len(self._configurations):

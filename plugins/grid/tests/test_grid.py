@@ -168,6 +168,20 @@ def test_grid_skips_what_was_done_elsewhere(legacy_q: bool) -> None:
     assert take(tuner, 100) == [whole[0], whole[2], *whole[4:]]
 
 
+def test_legacy_q_takes_every_number_between_the_bounds() -> None:
+    raw = {
+        "x": {"_type": "quniform", "_value": [0, 10, 4]},
+        "n": {
+            "_type": "choice",
+            "_value": [{"_name": "a", "lr": {"_type": "qloguniform", "_value": [0.1, 10, 3]}}],
+        },
+    }
+    point = {"x": 10 / 3, "n": {"_name": "a", "lr": 1.0}}
+    assert tuner_for(raw, legacy_q=True).takes(point)
+    assert not tuner_for(raw, legacy_q=True).takes({**point, "x": 11})
+    assert not tuner_for({"x": raw["x"]}).takes({"x": 10 / 3})
+
+
 def test_grid_leaves_out_what_is_forbidden() -> None:
     raw = {
         "a": {"_type": "choice", "_value": [1, 2]},

@@ -7,7 +7,7 @@ whoever proposed it, so that a resumed experiment needs to know no more than wha
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -52,6 +52,11 @@ class GridSearchTuner(Tuner):
         self._space = search_space
         self._tried = {self._key(parameters): parameters for parameters in self._tried.values()}
         self._next = 0
+        self._between = SearchSpace.parse(_without_q(search_space.raw)) if self._legacy_q else search_space
+
+    def takes(self, parameters: Parameters) -> bool:
+        """With `legacy_q` any number between the bounds of a parameter: its steps are others."""
+        return self._between.contains(parameters, extra=True)
 
     def generate_parameters(self, parameter_id: int) -> Parameters:
         while True:
@@ -73,3 +78,14 @@ class GridSearchTuner(Tuner):
         if not self._legacy_q and self._space.contains(parameters, extra=True):
             return self._space.key(parameters)
         return freeze({name: value for name, value in parameters.items() if name in self._space})
+
+
+def _without_q(spec: Any) -> Any:
+    """A search space in which every number between the bounds is a value of quniform and qloguniform."""
+    if isinstance(spec, list):
+        return [_without_q(each) for each in spec]
+    if not isinstance(spec, dict):
+        return spec
+    if spec.get("_type") in ("quniform", "qloguniform"):
+        return {"_type": spec["_type"].removeprefix("q"), "_value": spec["_value"][:2]}
+    return {key: _without_q(each) for key, each in spec.items()}
