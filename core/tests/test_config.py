@@ -298,6 +298,29 @@ def test_remarks_name_what_may_be_meant_otherwise(tmp_path: Path) -> None:
     assert len(load(tmp_path, text).remarks) == 3
 
 
+_TALKS = """
+from tune_core import Tuner
+
+class Talks(Tuner):
+    def update_search_space(self, search_space): self.dimensions = search_space.dimensions
+    def generate_parameters(self, parameter_id): return {"y": 0.5}
+    def receive_trial_result(self, parameter_id, parameters, value): pass
+    def remark(self, objectives, trials):
+        return f"{trials // objectives.are_many} trials of {self.dimensions} for {[*objectives.modes]}"
+"""
+
+
+def test_algorithm_has_a_remark_of_its_own(tmp_path: Path) -> None:
+    several = GOOD.replace("name: echo", "className: mine.Talks").replace(
+        ": maximize", ": {a: maximize, b: minimize}"
+    )
+    (tmp_path / "mine.py").write_text(_TALKS.replace("pass", "pass\n    many_objectives = True"))
+    assert load(tmp_path, several).remarks == ["Talks: 9 trials of 1 for ['a', 'b']"]
+    assert load(tmp_path, several.replace("{a: maximize, b: minimize}", "maximize")).remarks == [
+        "Talks: what it would say fails: ZeroDivisionError: integer division or modulo by zero"
+    ]
+
+
 def test_remark_on_a_step_beyond_its_range(tmp_path: Path) -> None:
     text = GOOD.replace("{_type: uniform, _value: [0, 1]}", "{_type: quniform, _value: [0, 1, 5]}")
     said = "searchSpace.y: q 5 is greater than the range from 0 to 1; as a step it leaves 1 value"

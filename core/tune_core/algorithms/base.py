@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from tune_core.objectives import Score
+from tune_core.objectives import Objectives, Score
 from tune_core.trial import Parameters, TrialState
 
 if TYPE_CHECKING:
@@ -80,6 +80,18 @@ class _Seeded:
     def set_seed(self, seed: int) -> None:
         """Called by the kernel once, before anything else."""
         self._seed = seed
+
+    def remark(self, objectives: Objectives, trials: int | None) -> str:
+        """What a person should know of how this algorithm will go about it, in one line; "" for nothing.
+
+        `tune validate` and the start of an experiment show it, behind the algorithm's name. Asked after
+        `update_search_space`, of an instance that is not used for anything else.
+
+        Args:
+            objectives: What is optimised, and within which bounds.
+            trials: How many there will be at most, None where nothing limits them.
+        """
+        return ""
 
     def rng(self, parameter_id: int, stream: int = 0) -> np.random.Generator:
         """The generator of proposal `parameter_id`; `stream` gives independent ones for it."""

@@ -12,6 +12,7 @@ from tune_core.config.algorithm import Choice
 from tune_core.config.model import ExperimentConfig
 from tune_core.config.values import references
 from tune_core.errors import SearchSpaceError
+from tune_core.objectives import Objectives
 from tune_core.space import Numeric, SearchSpace
 
 __all__ = ["remarks_on"]
@@ -25,6 +26,7 @@ def remarks_on(config: ExperimentConfig, choices: Mapping[str, Choice]) -> list[
     return [
         *([config.picked] if config.picked else []),
         *_about_modes(choices),
+        *_of_algorithms(config, choices),
         *_about_steps(config),
         *_about_command(config),
         *_about_environment(config),
@@ -38,6 +40,22 @@ def _about_modes(choices: Mapping[str, Choice]) -> list[str]:
         for key, choice in choices.items()
         if key != "assessor" and not choice.mode_given
     ]
+
+
+def _of_algorithms(config: ExperimentConfig, choices: Mapping[str, Choice]) -> list[str]:
+    """What the algorithms have to say themselves."""
+    remarks = []
+    for key, choice in choices.items():
+        try:
+            algorithm = choice.make()
+            if key != "assessor":
+                algorithm.set_seed(config.seed or 0)
+                algorithm.update_search_space(SearchSpace.parse(config.search_space, allow_empty=True))
+            text = algorithm.remark(Objectives.of(choice.modes, config.bounds), config.max_trial_number)
+        except Exception as err:  # noqa: BLE001 (no reason to refuse the configuration)
+            text = f"what it would say fails: {type(err).__name__}: {err}"
+        remarks += [f"{choice.name}: {text}"] if text else []
+    return remarks
 
 
 def _about_steps(config: ExperimentConfig) -> list[str]:
