@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tune_core.hookspecs import Driver as Driver
     from tune_core.hookspecs import hookimpl as hookimpl
     from tune_core.nas import NasTrainer as NasTrainer
+    from tune_core.objectives import Objectives as Objectives
     from tune_core.objectives import Score as Score
     from tune_core.services.base import Leftover as Leftover
     from tune_core.services.base import ServiceContext as ServiceContext
@@ -55,7 +56,7 @@ _HOMES = {
     ),
     "tune_core.hookspecs": ("Driver", "hookimpl"),
     "tune_core.nas": ("NasTrainer",),
-    "tune_core.objectives": ("Score",),
+    "tune_core.objectives": ("Objectives", "Score"),
     "tune_core.services.base": ("Leftover", "ServiceContext", "ServiceEvents", "TrainingService"),
     "tune_core.space": ("SearchSpace",),
     "tune_core.store.reader": ("Record",),

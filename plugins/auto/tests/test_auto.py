@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from tune_auto.tuner import GAIN, LEAST, MOST, AutoTuner, Way, has_settled, share_of_tpe
+from tune_tpe.tuner import TPETuner
 
+from tune_core import Objectives, Score
 from tune_core.plugins import plugins
 from tune_core.space import SearchSpace
 
@@ -127,6 +129,35 @@ def test_auto_says_what_it_picked_and_why(caplog: pytest.LogCaptureFixture) -> N
     assert "Latin hypercube" in texts[0]
     assert "TPE, since a Gaussian process predicts less" in texts[1]
     assert "Gaussian process, which predicts" in texts[2]
+
+
+@pytest.mark.parametrize(
+    ("modes", "trials", "begin"),
+    [
+        ("minimize", 100, "a Latin hypercube of 6, then a Gaussian process"),
+        ("minimize", None, "a Latin hypercube of 6, then a Gaussian process"),
+        ("minimize", 6, "a Latin hypercube throughout, since a model needs more than 6 trials"),
+        ({"a": "minimize", "b": "maximize"}, 100, "TPE, which looks for a whole front"),
+    ],
+    ids=str,
+)
+def test_auto_says_beforehand_what_it_will_do(modes: Any, trials: int | None, begin: str) -> None:
+    assert tuner_for(SQUARE).remark(Objectives.of(modes), trials).startswith(begin)
+
+
+def test_several_objectives_are_tpes() -> None:
+    tuner, tpe, rng = tuner_for(SQUARE), TPETuner(), np.random.default_rng(0)
+    tpe.set_seed(1)
+    tpe.update_search_space(SearchSpace.parse(SQUARE))
+    for number in range(20):
+        parameters = SearchSpace.parse(SQUARE).sample(rng)
+        score = Score((parameters["x"], 1 - parameters["x"] * parameters["y"]))
+        for one in (tuner, tpe):
+            one.register_pending(number, parameters)
+            one.receive_trial_result(number, parameters, score)
+            one.trial_end(number, success=True)
+    for number in range(20, 30):
+        assert tuner.generate_parameters(number) == tpe.generate_parameters(number)
 
 
 def test_auto_rebuilt_from_what_was_registered_goes_on_the_same() -> None:

@@ -11,5 +11,6 @@ def tune_tuners() -> Iterator[Driver]:
         "Auto",
         "tune_auto.tuner:AutoTuner",
         summary="Gaussian process where it predicts the results, TPE where it does not: the default",
+        objectives="many",
         preference=100,
     )

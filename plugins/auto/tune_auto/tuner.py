@@ -3,6 +3,7 @@
 Two models hear of every trial: a Gaussian process over the whole tree of the search space (tune-gp) and the
 tree-structured Parzen estimator (tune-tpe). The first is the better the more of the results it can predict,
 and this is what is looked at: each result is predicted from all others, which costs nothing beside the model.
+Where there are several objectives all proposals are TPE's, which looks for a whole front.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tune_gp.search import Branch
 from tune_gp.tuner import GPTuner
 from tune_tpe.tuner import TPETuner
 
-from tune_core import Parameters, SearchSpace, Tuner
+from tune_core import Objectives, Parameters, Score, SearchSpace, Tuner
 
 __all__ = ["AutoTuner", "Way", "has_settled", "share_of_tpe"]
 
@@ -33,6 +34,7 @@ GAIN = 1e-3  # worth mentioning, as a share of what was gained over the median s
 LOUD, MOST_OF_NOISE = 0.2, 0.5  # noise from which TPE gets more, and the share that this can bring it
 QUIET = 0.05  # noise, as a share of how much the results vary, that does not count
 KAPPA = 2.5  # deviations that count when exploring
+SEVERAL = "TPE, which looks for a whole front, since there are several objectives"
 
 
 def share_of_tpe(explained: float, noise: float) -> float:
@@ -82,6 +84,7 @@ class AutoTuner(Tuner):
         model_config = ConfigDict(extra="forbid")
 
     default_optimize_mode: ClassVar[str] = "minimize"
+    many_objectives: ClassVar[bool] = True
     # All state comes from what was registered and received; proposing leaves no trace.
     replays_proposals: ClassVar[bool] = False
 
@@ -89,6 +92,7 @@ class AutoTuner(Tuner):
         self._gp, self._tpe = GPTuner(), TPETuner()
         self._best: Parameters | None = None
         self._lowest = 0.0  # its value
+        self._are_many = False  # objectives; told by the first result
         self._told = ""  # what the log says already
 
     def set_seed(self, seed: int) -> None:
@@ -111,9 +115,19 @@ class AutoTuner(Tuner):
     def receive_trial_result(self, parameter_id: int, parameters: Parameters, value: float) -> None:
         self._gp.receive_trial_result(parameter_id, parameters, value)
         self._tpe.receive_trial_result(parameter_id, parameters, value)
+        self._are_many = len(Score.of(value).values) > 1
         is_best = self._best is None or value < self._lowest
         if is_best and self._space.contains(parameters, extra=True):
             self._best, self._lowest = parameters, value
+
+    def remark(self, objectives: Objectives, trials: int | None) -> str:
+        """What it will do, as far as the space, the objectives and the number of trials decide it."""
+        if objectives.are_many:
+            return SEVERAL
+        start = self._gp.startup_trials
+        if trials is not None and trials <= start:
+            return f"a Latin hypercube throughout, since a model needs more than {start} trials"
+        return f"a Latin hypercube of {start}, then a Gaussian process where it predicts results, else TPE"
 
     def trial_end(self, parameter_id: int, success: bool) -> None:
         self._gp.trial_end(parameter_id, success)
@@ -144,6 +158,9 @@ class AutoTuner(Tuner):
         if self._gp.is_starting:
             self._tell("a Latin hypercube until there are results enough for a model")
             return "start"
+        if self._are_many:
+            self._tell(SEVERAL)
+            return "TPE"
         belief = self._gp.believe()
         share = share_of_tpe(belief.explained, belief.noise)
         # Where there is noise, the best is not known for sure however long it has been the best.

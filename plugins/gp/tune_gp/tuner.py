@@ -190,6 +190,11 @@ class GPTuner(Tuner):
         return self._first_fresh(self._ranked(belief, acquisition, ranking[:_BEST], branch, rng))
 
     @property
+    def startup_trials(self) -> int:
+        """How many results the model needs; known with the search space."""
+        return self._n_startup
+
+    @property
     def is_starting(self) -> bool:
         """Whether there are too few results for the model."""
         return self._history.finished.n < self._n_startup
