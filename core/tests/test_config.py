@@ -271,12 +271,6 @@ def test_document_that_is_no_section_is_refused(tmp_path: Path, text: str) -> No
     assert "a configuration has lines of `key: value`" in refusal(tmp_path, text)[0]
 
 
-def test_version_1_is_recognised_and_refused(tmp_path: Path) -> None:
-    problems = refusal(tmp_path, "authorName: me\ntrainingServicePlatform: local\ntrial: {command: x}\n")
-    assert len(problems) == 1
-    assert problems[0].startswith("exp.yml:2:1: trainingServicePlatform: this is a configuration of NNI 1.x")
-
-
 def test_path_that_is_no_text_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"\xff")
     folder.mkdir()

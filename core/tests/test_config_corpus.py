@@ -119,7 +119,6 @@ WRONG_VALUES: list[tuple[str, Any, set[str]]] = [
     ("tunerGpuIndices", -1, set()),
     ("maxTrials", 3, set()),
     ("experimentWorkingDirectory", 3, set()),
-    ("trainingServicePlatform", "local", set()),
 ]
 
 # Each line stands for ten of the line before.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +50,24 @@ def schema() -> None:
 @config.command()
 @config_file
 def upgrade(config: Path) -> None:
-    """Convert a configuration of NNI 1 to version 2. Not yet: it comes with a later version."""
-    from tune_core.config.document import read_document
+    """Print a configuration of NNI 1 as one of version 2.
+
+    Both mean the same experiment, as long as the new one is kept in the same folder: paths in it are
+    relative to it. What version 2 has no word for is said in comments at the top.
+    """
+    from tune_core.config.document import dump_document, read_document
+    from tune_core.config.load import load_config
     from tune_core.config.problems import Problem, error_of
-    from tune_core.config.upgrade import is_version_1
-    from tune_core.config.upgrade import upgrade as upgraded
+    from tune_core.config.version1 import is_version_1
+    from tune_core.config.version1 import upgrade as upgraded
 
     document = read_document(config)
     if not is_version_1(document.value):
         raise error_of(
             [Problem((), "is not in NNI's version 1, which has trainingServicePlatform", document.place(()))]
         )
-    print(json.dumps(upgraded(document.value), indent=2))
+    load_config(config)  # what is wrong is told with its place in this file
+    found = upgraded(document.value)
+    for remark in found.remarks:
+        print(f"# {remark}")
+    print(dump_document(found.plain()), end="")

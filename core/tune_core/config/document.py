@@ -22,7 +22,7 @@ import yaml
 from tune_core.config.problems import KeyPath, Place, Problem, error_of
 from tune_core.errors import ConfigError
 
-__all__ = ["Document", "parse_document", "read_document"]
+__all__ = ["Document", "dump_document", "parse_document", "read_document"]
 
 MAX_BYTES = 1 << 20
 MAX_NODES = 10_000  # after aliases are expanded
@@ -88,6 +88,12 @@ def read_document(path: Path, name: str = "") -> Document:
     return parse_document(text, name, prefer_json=path.suffix == ".json")
 
 
+def dump_document(value: Any) -> str:
+    """`value`, JSON values only, as YAML that `parse_document` reads as the same."""
+    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
+    return text
+
+
 def parse_document(text: str, name: str, *, prefer_json: bool = False) -> Document:
     """Parse YAML, or JSON when it is that (YAML does not take all of it, such as tabs).
 
@@ -104,12 +110,35 @@ def parse_document(text: str, name: str, *, prefer_json: bool = False) -> Docume
             pass  # an endless number, or too deep: YAML's limits say where
         else:
             return _Builder(name, MAX_JSON_NODES).build(_json_events(text))
-    try:
-        return _Builder(name, MAX_NODES).build(_yaml_events(text, name))
-    except ConfigError:
-        if prefer_json and wrong:
-            raise wrong from None
-        raise
+    for _ in range(_MOST_TABS):
+        try:
+            return _Builder(name, MAX_NODES).build(_yaml_events(text, name))
+        except ConfigError as err:
+            mended = _with_blanks(text, err.problems[0].place)
+            if mended is None:
+                raise (wrong if prefer_json and wrong else err) from None
+            text = mended
+    return _Builder(name, MAX_NODES).build(_yaml_events(text, name))
+
+
+_MOST_TABS = 100
+
+
+def _with_blanks(text: str, place: Place | None) -> str | None:
+    """`text` with blanks for the tabs before a comment that cannot be read; None if it is no such comment.
+
+    YAML allows them, its parser does not.
+    """
+    lines = text.splitlines(keepends=True)
+    if place is None or not 0 < place.line <= len(lines):
+        return None
+    line = lines[place.line - 1]
+    comment = line.lstrip(" \t")
+    before = line[: len(line) - len(comment)]
+    if "\t" not in before or not comment.startswith("#"):
+        return None
+    lines[place.line - 1] = before.replace("\t", " ") + comment
+    return "".join(lines)
 
 
 def _error(name: str, message: str, line: int = 0, column: int = 0) -> ConfigError:

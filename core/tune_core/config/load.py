@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,13 +15,13 @@ from tune_core.config.document import Document, read_document
 from tune_core.config.model import AlgorithmConfig, ExperimentConfig
 from tune_core.config.problems import KeyPath, Place, Problem, error_of
 from tune_core.config.remarks import remarks_on
-from tune_core.config.upgrade import is_version_1, upgrade
+from tune_core.config.version1 import Upgraded, is_version_1, upgrade
 from tune_core.errors import ConfigError, SearchSpaceError, TrainingServiceError
 from tune_core.objectives import Objectives
 from tune_core.plugins import plugins
 from tune_core.space import SearchSpace
 
-__all__ = ["load_config", "verify"]
+__all__ = ["Source", "load_config", "verify"]
 
 T = TypeVar("T")
 _SECTIONS = ("tuner", "assessor", "advisor")
@@ -36,8 +37,8 @@ def load_config(path: str | Path) -> ExperimentConfig:
         ConfigError: `problems` holds everything that is wrong, each with its place.
     """
     path = Path(path)
-    document = read_document(path)
-    raw = _as_written(document)
+    source = Source(read_document(path))
+    raw = source.keys()
     context = {"directory": path.absolute().parent}
     problems: list[Problem] = []
     config = _gather(problems, lambda: check(ExperimentConfig, raw, context=context))
@@ -55,11 +56,65 @@ def load_config(path: str | Path) -> ExperimentConfig:
             if raw.get(key) is not None
         }
         problems += _check_algorithms(sections, space, None, {})
+        if isinstance(folder := raw.get("trialCodeDirectory"), str):
+            problems += _check_folder(Path(context["directory"], os.path.expanduser(folder)))  # noqa: PTH111
+    problems += source.problems
     if problems:
-        placed = dict.fromkeys(_placed(problem, document, space_file) for problem in problems)
+        placed = dict.fromkeys(source.placed(problem, space_file) for problem in problems)
         raise error_of(sorted(placed, key=lambda each: each.place or Place("")), str(path))
     assert config is not None
+    config.remarks[:0] = source.remarks
     return config
+
+
+class Source:
+    """A configuration as it is written, in any version, and what it says in the present one.
+
+    Attributes:
+        value: In version 2.
+        problems: What an older version says and the present one cannot, each with its place.
+        remarks: What means nothing any more.
+    """
+
+    def __init__(self, document: Document) -> None:
+        raw = document.value
+        if not isinstance(raw, Mapping):
+            what = "empty" if raw is None else "a list" if isinstance(raw, list) else "a single value"
+            raise error_of(
+                [Problem((), f"is {what}; a configuration has lines of `key: value`", document.place(()))]
+            )
+        self._document = document
+        self._upgraded: Upgraded | None = upgrade(raw) if is_version_1(raw) else None
+        self.value: Mapping[str, Any] = raw
+        self.problems: list[Problem] = []
+        self.remarks: list[str] = []
+        if self._upgraded is not None:
+            self.value = self._upgraded.value
+            found = self._upgraded.problems
+            self.problems = [replace(each, place=document.place(each.path)) for each in found]
+            self.remarks = [
+                "this is a configuration of NNI 1; `tune config upgrade` prints it as one of version 2",
+                *self._upgraded.remarks,
+            ]
+
+    def keys(self) -> dict[str, Any]:
+        """The configuration in version 2, its keys spelt as ours."""
+        try:
+            forgiven: dict[str, Any] = forgive_keys(ExperimentConfig, self.value)
+        except ConfigError as err:
+            raise error_of([self.placed(each) for each in err.problems], self._document.file) from None
+        return forgiven
+
+    def placed(self, problem: Problem, space_file: Document | None = None) -> Problem:
+        """`problem` with the place where it is written, and the keys that are written there."""
+        if problem.place is not None:
+            return problem
+        path: KeyPath = problem.path
+        if space_file is not None and path[:1] == ("searchSpace",):
+            return Problem(path[1:], problem.message, space_file.place(path[1:]))
+        if self._upgraded is not None:
+            path = self._upgraded.origin(path)
+        return Problem(path, problem.message, self._document.place(path))
 
 
 def verify(config: ExperimentConfig) -> list[Problem]:
@@ -67,8 +122,7 @@ def verify(config: ExperimentConfig) -> list[Problem]:
     choices: dict[str, Choice] = {}
     sections = {key: getattr(config, key) for key in _SECTIONS}
     problems = _check_algorithms(sections, config.search_space, config.seed, choices)
-    if not config.trial_code_directory.is_dir():
-        problems.append(Problem(("trialCodeDirectory",), f"no folder {str(config.trial_code_directory)!r}"))
+    problems += _check_folder(config.trial_code_directory)
     problems += _check_service(config)
     problems += _check_points(config)
     problems += _check_objectives(config, choices)
@@ -86,21 +140,6 @@ def _gather(problems: list[Problem], action: Callable[[], T], *prefix: str) -> T
         found = [Problem(("searchSpace", *each.keys), each.message) for each in err.problems]
         problems += found or [Problem(prefix, str(err))]
     return None
-
-
-def _as_written(document: Document) -> dict[str, Any]:
-    """The keys of a document, spelt as ours."""
-    raw = document.value
-    if not isinstance(raw, Mapping):
-        what = "empty" if raw is None else "a list" if isinstance(raw, list) else "a single value"
-        raise error_of(
-            [Problem((), f"is {what}; a configuration has lines of `key: value`", document.place(()))]
-        )
-    try:
-        forgiven: dict[str, Any] = forgive_keys(ExperimentConfig, upgrade(raw) if is_version_1(raw) else raw)
-    except ConfigError as err:
-        raise error_of([_placed(each, document, None) for each in err.problems], document.file) from None
-    return forgiven
 
 
 def _read_space_file(raw: Mapping[str, Any], path: Path) -> Document | None:
@@ -140,6 +179,10 @@ def _check_algorithms(
     elif tuner and assessor:
         problems += _contradiction(tuner, assessor)
     return problems
+
+
+def _check_folder(folder: Path) -> list[Problem]:
+    return [] if folder.is_dir() else [Problem(("trialCodeDirectory",), f"no folder {str(folder)!r}")]
 
 
 def _check_points(config: ExperimentConfig) -> list[Problem]:
@@ -218,13 +261,3 @@ def _contradiction(tuner: Choice, assessor: Choice) -> list[Problem]:
     said = "" if tuner.mode_given else " (its default)"
     text = f"the assessor is to {assessor.optimize_mode}, but the tuner is to {tuner.optimize_mode}{said}"
     return [Problem(("assessor", "classArgs", "optimize_mode"), text)]
-
-
-def _placed(problem: Problem, document: Document, space_file: Document | None) -> Problem:
-    """`problem` with the place where it is written."""
-    if problem.place is not None:
-        return problem
-    path: KeyPath = problem.path
-    if space_file is not None and path[:1] == ("searchSpace",):
-        return Problem(path[1:], problem.message, space_file.place(path[1:]))
-    return Problem(path, problem.message, document.place(path))

@@ -13,11 +13,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel
 
 from tune_core.trial import Attempt, AttemptKey, Ending, Message
+
+if TYPE_CHECKING:
+    from tune_core.config.version1 import Old, Section
 
 __all__ = ["Leftover", "ServiceContext", "ServiceEvents", "TrainingService"]
 
@@ -103,6 +106,17 @@ class TrainingService(ABC):
     """
 
     Config: ClassVar[type[BaseModel]]
+
+    @classmethod
+    def upgrade(cls, old: Old) -> Section:  # noqa: ARG003 (for services to override)
+        """The service's own section, from a configuration of NNI 1.
+
+        Takes its keys from `old`, the whole of that configuration; whatever nobody takes is reported as
+        unknown. The default takes none.
+        """
+        from tune_core.config.version1 import Section
+
+        return Section()
 
     def check(self, gpu_number: int | None) -> None:
         """Raise TrainingServiceError for what this platform can never run; says why.

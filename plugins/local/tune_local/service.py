@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel
 
@@ -16,6 +16,9 @@ from tune_core.services.processes import Grant, ProcessService
 from tune_local.config import LocalConfig
 from tune_local.gpus import list_gpus
 from tune_local.warm import WarmStarts
+
+if TYPE_CHECKING:
+    from tune_core.config.version1 import Old, Section
 
 __all__ = ["LocalService"]
 
@@ -30,6 +33,16 @@ class LocalService(ProcessService):
     """
 
     Config: ClassVar[type[BaseModel]] = LocalConfig
+
+    @classmethod
+    def upgrade(cls, old: Old) -> Section:
+        return old.section("localConfig").move(
+            {
+                "gpuIndices": "gpuIndices",
+                "maxTrialNumPerGpu": "maxTrialNumberPerGpu",
+                "useActiveGpu": "useActiveGpu",
+            }
+        )
 
     def __init__(self, config: LocalConfig) -> None:
         super().__init__(grace_s=config.kill_grace, output_limit=config.output_limit << 20)

@@ -14,9 +14,10 @@ from pydantic import AfterValidator, Field
 from tune_core.config.checking import ConfigModel
 from tune_core.config.problems import Problem, error_of
 from tune_core.config.values import Duration, FilePath, Indices, Secret, Size
+from tune_core.config.version1 import Old, Section
 from tune_core.errors import ConfigError
 
-__all__ = ["MachineConfig", "RemoteConfig", "check_machines", "label_of", "local_user"]
+__all__ = ["MachineConfig", "RemoteConfig", "check_machines", "label_of", "local_user", "upgraded"]
 
 
 def _host(text: str) -> str:
@@ -187,6 +188,29 @@ def label_of(machine: MachineConfig) -> str:
     if label == plain and len(label) <= 100:
         return label
     return f"{label[:80]}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}"  # two must not become one
+
+
+_IN_VERSION_1 = {
+    "ip": "host",
+    "port": "port",
+    "username": "user",
+    "passwd": "password",
+    "sshKeyPath": "sshKeyFile",
+    "passphrase": "sshPassphrase",
+    "gpuIndices": "gpuIndices",
+    "maxTrialNumPerGpu": "maxTrialNumberPerGpu",
+    "useActiveGpu": "useActiveGpu",
+    "pythonPath": "pythonPath",
+    "preCommand": "preCommand",
+}
+
+
+def upgraded(old: Old) -> Section:
+    """This section, from a configuration of NNI 1."""
+    section = old.section("remoteConfig").move({"reuse": "reuseMode"})
+    machines = [machine.move(_IN_VERSION_1) for machine in old.sections("machineList")]
+    section.put("machineList", machines or None, old.path("machineList"))
+    return section
 
 
 def check_machines(config: RemoteConfig) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
 
@@ -26,10 +26,13 @@ from tune_core import (
     TrainingServiceError,
 )
 from tune_remote.code import CodeTree, scan
-from tune_remote.config import MachineConfig, RemoteConfig, check_machines, label_of
+from tune_remote.config import MachineConfig, RemoteConfig, check_machines, label_of, upgraded
 from tune_remote.link import in_thread
 from tune_remote.machine import Machine
 from tune_remote.visit import visit
+
+if TYPE_CHECKING:
+    from tune_core.config.version1 import Old, Section
 
 __all__ = ["RemoteService"]
 
@@ -48,6 +51,10 @@ class RemoteService(TrainingService):
     """
 
     Config: ClassVar[type[BaseModel]] = RemoteConfig
+
+    @classmethod
+    def upgrade(cls, old: Old) -> Section:
+        return upgraded(old)
 
     def __init__(self, config: RemoteConfig) -> None:
         self._config = config
