@@ -91,6 +91,8 @@ def read_document(path: Path, name: str = "") -> Document:
 def dump_document(value: Any) -> str:
     """`value`, JSON values only, as YAML that `parse_document` reads as the same."""
     text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
+    if any(each in text for each in "\x85\u2028\u2029"):  # which break lines when they are not escaped
+        text = yaml.safe_dump(value, sort_keys=False, width=110)
     return text
 
 
