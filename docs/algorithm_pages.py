@@ -59,7 +59,9 @@ def facts(driver: Any) -> str:
     kinds = (
         "every type" if driver.accepts is None else ", ".join(f"`{each}`" for each in sorted(driver.accepts))
     )
+    also = f" Also called {', '.join(f'`{name}`' for name in driver.aliases)}." if driver.aliases else ""
+    if driver.accepts == frozenset():
+        return f"Takes no search space: it brings one of its own.{also}"
     words = [f"Takes {kinds} of parameters" if driver.accepts is None else f"Takes {kinds}"]
     words.append("nested choices too" if driver.nested else "but no nested choices")
-    also = f" Also called {', '.join(f'`{name}`' for name in driver.aliases)}." if driver.aliases else ""
     return f"{', '.join(words)}.{also}"

@@ -1,4 +1,4 @@
-"""What drivers say of objectives and constraints, so that nothing need be imported, is what classes do."""
+"""What drivers say of their classes, so that nothing need be imported, is what the classes do."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def test_driver_says_what_its_class_takes(found) -> None:
     cls = found.load()
     assert (found.driver.objectives == "many") is cls.many_objectives
     assert found.driver.constraints is cls.handles_constraints
+    assert found.driver.needs_space is cls.needs_space
 
 
 def test_default_for_several_objectives_takes_them(tmp_path, monkeypatch) -> None:

@@ -531,6 +531,7 @@ def _function_parts(
     initial_points: Sequence[Mapping[str, Any]],
 ) -> Parts:
     from tune_core.algorithms.ask_tell import make_advisor
+    from tune_core.algorithms.compose import check_configuration
     from tune_core.experiment.manager import Parts
     from tune_core.experiment.requests import check_limits
     from tune_core.experiment.settings import Limits, Settings
@@ -542,15 +543,16 @@ def _function_parts(
             "this experiment was started with a tuner object; give the same kind again as `tuner`"
         )
     first = check_limits(Limits(1), dict(limits))
-    space = SearchSpace.parse(search_space)
+    advisor = make_advisor(tuner, assessor, objectives=objectives)
+    space = SearchSpace.parse(search_space, allow_empty=not advisor.needs_space)
     for point in initial_points:
-        space.check(point)
+        check_configuration(point, space, None if advisor.needs_space else advisor)
     return Parts(
         settings=Settings(
             name, objectives, seed, "", Path.cwd(), first, initial_points=tuple(map(dict, initial_points))
         ),
         search_space=space,
-        advisor=make_advisor(tuner, assessor, objectives=objectives),
+        advisor=advisor,
         service=FunctionService(function),
         algorithm_gpus=None,
     )

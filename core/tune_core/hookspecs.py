@@ -36,6 +36,8 @@ class Driver:
         objectives: For tuners and advisors: `many` if it takes several objectives. What counts is the
             class's `many_objectives`; this is so that messages can name it without importing it.
         constraints: Likewise, whether the class `handles_constraints` itself.
+        needs_space: Likewise, whether the class `needs_space`. One that brings a space of its own is
+            False, and takes no other if `accepts` is empty.
         preference: For tuners and advisors: a configuration that names none gets the installed one
             with the highest preference above 0.
     """
@@ -48,6 +50,7 @@ class Driver:
     nested: bool = True
     objectives: Literal["one", "many"] = "one"
     constraints: bool = False
+    needs_space: bool = True
     preference: int = 0
 
 

@@ -52,7 +52,7 @@ class AskTell:
 
     Args:
         algorithm: The name of an installed tuner or advisor, or an instance of one.
-        search_space: A search-space dictionary, or a parsed one.
+        search_space: A search-space dictionary, or a parsed one; `{}` for an algorithm that brings its own.
         mode: `maximize` or `minimize`; None takes the algorithm's default. For several objectives, a
             mapping of metric keys to modes, the primary one first.
         constraints: Bounds on metric keys, such as `{"latency": {"max": 20}}`.
@@ -79,10 +79,12 @@ class AskTell:
     ) -> None:
         from tune_core.space import SearchSpace
 
-        self.space = (
-            search_space if isinstance(search_space, SearchSpace) else SearchSpace.parse(search_space)
-        )
         made = make_advisor(algorithm, assessor, arguments)
+        self.space = (
+            search_space
+            if isinstance(search_space, SearchSpace)
+            else SearchSpace.parse(search_space, allow_empty=not made.needs_space)
+        )
         self.objectives = Objectives.of(made.default_optimize_mode if mode is None else mode, constraints)
         self._advisor = fitted(made, self.objectives)
         self._advisor.set_seed(seed)

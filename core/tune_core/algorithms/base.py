@@ -67,13 +67,21 @@ class _Seeded:
     """Whether it heeds `Score.violation`. Otherwise the kernel hands it scores in which every
     infeasible result is behind every feasible one, and nothing is said of violations."""
 
+    needs_space: ClassVar[bool] = True
+    """Whether it searches the experiment's search space. One that brings a space of its own says False:
+    the configuration may then have none, `update_search_space` is given an empty one, and `takes` says
+    what its configurations are. For a plugin's, its `Driver` says so too."""
+
     _seed: int = 0
 
     def takes(self, parameters: Parameters) -> bool:
         """Whether these, which are no configuration of the search space, are one to this algorithm.
 
-        Asked of results that are imported and of trials that the user adds, since some algorithms
-        propose what is written in no search space. Must leave no trace.
+        Asked of results that are imported, of initial points and of trials that the user adds, since
+        some algorithms propose what is written in no search space. Must leave no trace.
+
+        Raises:
+            SearchSpaceError: They are not, and this is why; its `problems` are shown.
         """
         return False
 

@@ -12,14 +12,14 @@ from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tune_core.algorithms.base import Advisor, Assessor, Observation, Tuner
-from tune_core.errors import AlgorithmError, NoMoreTrial
+from tune_core.errors import AlgorithmError, NoMoreTrial, SearchSpaceError, SpaceProblem
 from tune_core.json import dump_json
 from tune_core.trial import Parameters, TrialState
 
 if TYPE_CHECKING:
     from tune_core.space import SearchSpace
 
-__all__ = ["TunerAdvisor"]
+__all__ = ["TunerAdvisor", "check_configuration"]
 
 _REDRAWS = 50  # random draws for a replacement before the space is enumerated instead
 
@@ -40,6 +40,7 @@ class TunerAdvisor(Advisor):
         self.default_optimize_mode = tuner.default_optimize_mode  # type: ignore[misc]
         self.many_objectives = tuner.many_objectives  # type: ignore[misc]
         self.handles_constraints = tuner.handles_constraints  # type: ignore[misc]
+        self.needs_space = tuner.needs_space  # type: ignore[misc]
         self._parameters: dict[int, Parameters] = {}  # of trials that are not over
         self._histories: dict[int, list[float]] = {}
         self._seen: dict[Hashable, Parameters | None] = {}
@@ -145,6 +146,29 @@ class TunerAdvisor(Advisor):
         if self._space.is_finite and (unseen := self._first_unseen()) is not None:
             return unseen
         return parameters  # a continuous space so narrow that floats repeat: repeating is all there is
+
+
+def check_configuration(
+    parameters: Any, space: SearchSpace, algorithm: Tuner | Advisor | None, *, extra: bool = False
+) -> None:
+    """Refuse what is neither a configuration of the space nor one of the algorithm's own.
+
+    Args:
+        algorithm: Asked if it is not one of the space; None if only that counts.
+        extra: Let keys pass that are not of the space, such as Hyperband's TRIAL_BUDGET.
+
+    Raises:
+        SearchSpaceError: `problems` says what is wrong.
+    """
+    own = algorithm is not None and not algorithm.needs_space and not len(space)
+    try:
+        space.check(parameters, extra=extra and not own)
+    except SearchSpaceError:
+        if algorithm is None or not isinstance(parameters, dict) or not algorithm.takes(parameters):
+            raise
+    else:
+        if own:  # it is nothing at all, which a space without parameters has no objection to
+            raise SearchSpaceError("is empty", [SpaceProblem("", "is empty")])
 
 
 def _check_json(tuner: Tuner, parameters: Any) -> None:

@@ -55,6 +55,7 @@ class FeasibleFirst(Advisor):
         self.replays_proposals = advisor.replays_proposals
         self.default_optimize_mode = advisor.default_optimize_mode  # type: ignore[misc] # each has its own
         self.many_objectives = advisor.many_objectives  # type: ignore[misc]
+        self.needs_space = advisor.needs_space  # type: ignore[misc]
         self._fences: list[_Fence] = []
 
     @property
@@ -64,6 +65,9 @@ class FeasibleFirst(Advisor):
     @property
     def listens(self) -> bool:  # type: ignore[override] # it may come to listen, or cease to
         return self.advisor.listens
+
+    def takes(self, parameters: Parameters) -> bool:
+        return self.advisor.takes(parameters)
 
     def set_seed(self, seed: int) -> None:
         super().set_seed(seed)

@@ -15,14 +15,14 @@ from tune_core.config.checking import closed, problems_of
 from tune_core.config.model import AlgorithmConfig
 from tune_core.config.problems import Problem, did_you_mean, error_of
 from tune_core.config.usercode import user_class
-from tune_core.errors import ConfigError, PluginError, SearchSpaceError
+from tune_core.errors import ConfigError, PluginError, SearchSpaceError, SpaceProblem
 from tune_core.hookspecs import Driver
 from tune_core.metric import MODES, Mode
 from tune_core.objectives import DEFAULT_KEY
 from tune_core.plugins import missing_methods, plugins
 from tune_core.space import Leaf, SearchSpace
 
-__all__ = ["Choice", "arguments_model", "checked_arguments", "choose", "instantiate"]
+__all__ = ["Choice", "arguments_model", "checked_arguments", "choose", "instantiate", "needs_space"]
 
 _BASES: dict[str, tuple[type, ...]] = {
     "tuner": (Tuner, Advisor),
@@ -62,6 +62,11 @@ class Choice:
         """That of the primary objective."""
         return next(iter(self.modes.values()))
 
+    @property
+    def needs_space(self) -> bool:
+        """Whether it searches the experiment's search space, and none of its own."""
+        return getattr(self.cls, "needs_space", True)
+
     def check_space(self, space: SearchSpace) -> None:
         """Refuse what the driver says it does not take.
 
@@ -70,6 +75,9 @@ class Choice:
         """
         if self.driver is None:
             return
+        if len(space) and not self.needs_space and not self.driver.accepts:
+            text = f"{self.name} brings a space of its own: leave searchSpace out, or name another tuner"
+            raise SearchSpaceError(text, [SpaceProblem("", text)])
         if strange := _strange(self.driver, space):
             kinds = {leaf.domain.type for leaf in strange}
             what = ", ".join(sorted(kinds))
@@ -175,6 +183,22 @@ def _wrong_modes(kind: str, given: Any) -> list[Problem]:
         return []
     more = "" if kind == "assessor" or isinstance(given, str) else ", nor a section with one for each metric"
     return [Problem((), f"{given!r} is not minimize or maximize{more}{did_you_mean(str(given), MODES)}")]
+
+
+def needs_space(kind: str, config: AlgorithmConfig) -> bool:
+    """Whether the algorithm that `config` names needs a search space; False if nothing is known of it.
+
+    Says so whatever is wrong with its arguments, and imports no plugin.
+    """
+    try:
+        if config.name:
+            return plugins().find(kind, config.name).driver.needs_space
+        assert config.class_name is not None
+        assert config.code_directory is not None
+        cls = user_class(config.code_directory, config.class_name, config.class_file_name)
+    except (ConfigError, PluginError):
+        return False
+    return getattr(cls, "needs_space", True)
 
 
 def instantiate(kind: str, config: AlgorithmConfig) -> Any:

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tune_core.algorithms.compose import check_configuration
 from tune_core.algorithms.feasible_first import refusal
-from tune_core.config.algorithm import Choice, choose
+from tune_core.config.algorithm import Choice, choose, needs_space
 from tune_core.config.checking import check, forgive_keys
 from tune_core.config.document import Document, read_document
 from tune_core.config.model import AlgorithmConfig, ExperimentConfig
@@ -46,7 +47,7 @@ def load_config(path: str | Path) -> ExperimentConfig:
     if config is not None:
         if space_file is not None:
             config.search_space, config.search_space_file = space_file.value, None
-        if config.search_space is not None:
+        if config.search_space is not None or config.search_space_file is None:
             problems += verify(config)
     else:  # what other keys name is checked all the same, as far as it can be
         space = space_file.value if space_file else raw.get("searchSpace")
@@ -55,6 +56,7 @@ def load_config(path: str | Path) -> ExperimentConfig:
             for key in _SECTIONS
             if raw.get(key) is not None
         }
+        problems += [] if raw.get("searchSpaceFile") is not None else _missing_space(sections, space)
         problems += _check_algorithms(sections, space, None, {})
         if isinstance(folder := raw.get("trialCodeDirectory"), str):
             problems += _check_folder(Path(context["directory"], os.path.expanduser(folder)))  # noqa: PTH111
@@ -121,10 +123,13 @@ def verify(config: ExperimentConfig) -> list[Problem]:
     """What is wrong with a configuration although each key by itself is right; sets its remarks."""
     choices: dict[str, Choice] = {}
     sections = {key: getattr(config, key) for key in _SECTIONS}
-    problems = _check_algorithms(sections, config.search_space, config.seed, choices)
+    problems = _missing_space(sections, config.search_space)
+    if config.search_space is None and not problems:
+        config.search_space = {}
+    problems += _check_algorithms(sections, config.search_space, config.seed, choices)
     problems += _check_folder(config.trial_code_directory)
     problems += _check_service(config)
-    problems += _check_points(config)
+    problems += _check_points(config, choices)
     problems += _check_objectives(config, choices)
     config.remarks[:] = remarks_on(config, choices)
     return problems
@@ -164,7 +169,8 @@ def _check_algorithms(
 ) -> list[Problem]:
     """What is wrong with the algorithms and the space, and with both together; fills `choices`."""
     problems: list[Problem] = []
-    space = _gather(problems, lambda: _space(raw_space)) if raw_space is not None else None
+    needed = _need_space(sections)
+    space = _gather(problems, lambda: _space(raw_space, needed)) if raw_space is not None else None
     for key, section in sections.items():
         if section is None:
             continue
@@ -185,16 +191,32 @@ def _check_folder(folder: Path) -> list[Problem]:
     return [] if folder.is_dir() else [Problem(("trialCodeDirectory",), f"no folder {str(folder)!r}")]
 
 
-def _check_points(config: ExperimentConfig) -> list[Problem]:
-    """Initial points that are no configurations of the search space."""
+def _missing_space(sections: Mapping[str, AlgorithmConfig | None], raw_space: Any) -> list[Problem]:
+    if raw_space is not None or not _need_space(sections):
+        return []
+    return [Problem((), "searchSpace or searchSpaceFile is required")]
+
+
+def _need_space(sections: Mapping[str, AlgorithmConfig | None]) -> bool:
+    """Whether there has to be a search space."""
+    chosen = [(key, each) for key in ("tuner", "advisor") if (each := sections.get(key)) is not None]
+    return all(needs_space(key, section) for key, section in chosen)
+
+
+def _check_points(config: ExperimentConfig, choices: Mapping[str, Choice]) -> list[Problem]:
+    """Initial points that are no configurations, neither of the search space nor to the algorithm."""
+    choice = choices.get("tuner") or choices.get("advisor")
+    if not config.initial_points or choice is None:
+        return []
     try:
-        space = SearchSpace.parse(config.search_space)
-    except SearchSpaceError:
+        space = SearchSpace.parse(config.search_space, allow_empty=not choice.needs_space)
+        algorithm = None if choice.needs_space else choice.make()
+    except (ConfigError, SearchSpaceError):
         return []  # which is told elsewhere
     problems = []
     for number, point in enumerate(config.initial_points):
         try:
-            space.check(point)
+            check_configuration(point, space, algorithm)
         except SearchSpaceError as err:
             for each in err.problems:
                 what = f"{each.path}: {each.message}" if each.path and not each.keys else each.message
@@ -230,12 +252,12 @@ def _check_service(config: ExperimentConfig) -> list[Problem]:
     return []
 
 
-def _space(raw: Any) -> SearchSpace:
+def _space(raw: Any, needed: bool) -> SearchSpace:
     if not isinstance(raw, Mapping):
         raise error_of(
             [Problem(("searchSpace",), "is not a section of parameters, each with _type and _value")]
         )
-    return SearchSpace.parse(raw)
+    return SearchSpace.parse(raw, allow_empty=not needed)
 
 
 def _try(choice: Choice, space: SearchSpace | None, seed: int | None) -> None:

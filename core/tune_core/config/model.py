@@ -301,8 +301,6 @@ class ExperimentConfig(ConfigModel):
         problems = []
         if {"searchSpace", "searchSpaceFile"} <= given:
             problems.append(Problem(("searchSpaceFile",), "excludes searchSpace: give one of them"))
-        if not given & {"searchSpace", "searchSpaceFile", "useAnnotation"}:
-            problems.append(Problem((), "searchSpace or searchSpaceFile is required"))
         if not given & {"tuner", "advisor"}:
             try:
                 plugins().preferred("tuner")

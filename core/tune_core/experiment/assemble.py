@@ -7,8 +7,8 @@ import secrets
 import shlex
 from pathlib import Path
 
-from tune_core.algorithms.base import Advisor
-from tune_core.algorithms.compose import TunerAdvisor
+from tune_core.algorithms.base import Advisor, Tuner
+from tune_core.algorithms.compose import TunerAdvisor, check_configuration
 from tune_core.algorithms.feasible_first import fitted
 from tune_core.config.algorithm import Choice, choose
 from tune_core.config.model import AlgorithmConfig, ExperimentConfig
@@ -34,13 +34,14 @@ def assemble(config: ExperimentConfig) -> Parts:
         ConfigError, PluginError, SearchSpaceError: It cannot be made.
     """
     algorithm = _choose("tuner" if config.tuner else "advisor", config.algorithm)
+    made = algorithm.make()
     assessor = _choose("assessor", config.assessor) if config.assessor else None
     gpus = config.tuner_gpu_indices
     settings = _settings(config, algorithm)
     return Parts(
         settings=settings,
-        search_space=_space(config),
-        advisor=fitted(_advisor(algorithm, assessor), settings.objectives),
+        search_space=_space(config, made),
+        advisor=fitted(_advisor(made, assessor), settings.objectives),
         check_space=algorithm.check_space,
         service=make_service(config.training_service),
         notify=plugins().notify if _observed() else None,
@@ -95,10 +96,10 @@ def reopen(directory: ExperimentDirectory, *, runs_trials: bool = True) -> Parts
     return parts
 
 
-def _space(config: ExperimentConfig) -> SearchSpace:
-    space = SearchSpace.parse(config.search_space)
+def _space(config: ExperimentConfig, algorithm: Tuner | Advisor) -> SearchSpace:
+    space = SearchSpace.parse(config.search_space, allow_empty=not algorithm.needs_space)
     for point in config.initial_points:
-        space.check(point)
+        check_configuration(point, space, None if algorithm.needs_space else algorithm)
     return space
 
 
@@ -109,8 +110,7 @@ def _choose(section: str, config: AlgorithmConfig) -> Choice:
         raise error_of([problem.within((section,)) for problem in err.problems]) from err
 
 
-def _advisor(algorithm: Choice, assessor: Choice | None) -> Advisor:
-    made = algorithm.make()
+def _advisor(made: Tuner | Advisor, assessor: Choice | None) -> Advisor:
     if isinstance(made, Advisor):
         return made
     return TunerAdvisor(made, assessor.make() if assessor else None)

@@ -181,7 +181,7 @@ async def _prepare(directory: ExperimentDirectory, parts: Parts, writer: Writer,
             ) from err
     finally:
         connection.close()
-    space = SearchSpace.parse(restored.state["search_space"])
+    space = SearchSpace.parse(restored.state["search_space"], allow_empty=True)
     return Engine(
         directory,
         settings,

@@ -25,6 +25,7 @@ from typing import Any
 
 from tune.host.syscalls import Inotify
 from tune_core.algorithms.base import Advisor, Observation
+from tune_core.algorithms.compose import check_configuration
 from tune_core.errors import ConfigError, ExperimentNotFoundError, SearchSpaceError, TuneError
 from tune_core.experiment.engine import Engine
 from tune_core.experiment.settings import Limits
@@ -141,7 +142,7 @@ async def _space(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
 
 async def _add(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
     parameters = arguments["parameters"]
-    await engine.advice.call(_check, parameters, engine.search_space, engine.advice.advisor)
+    await engine.advice.call(check_configuration, parameters, engine.search_space, engine.advice.advisor)
     trial = await engine.add_trial(parameters)
     return {"trial": trial.id, "sequence": trial.sequence}
 
@@ -212,15 +213,6 @@ class Imported:
     left_out: Mapping[str, int]
 
 
-def _check(parameters: Any, space: SearchSpace, advisor: Advisor, *, extra: bool = False) -> None:
-    """Refuse what is neither a configuration of the space nor one of the algorithm's own."""
-    try:
-        space.check(parameters, extra=extra)
-    except SearchSpaceError:
-        if not isinstance(parameters, dict) or not advisor.takes(parameters):
-            raise
-
-
 def read_observations(
     items: Any,
     space: SearchSpace,
@@ -257,7 +249,7 @@ def read_observations(
         try:
             configuration = {**(defaults or {}), **parameters}
             # Extra keys are such as the TRIAL_BUDGET of an earlier experiment.
-            _check(configuration, space, advisor, extra=True)
+            check_configuration(configuration, space, advisor, extra=True)
             observations.append(Observation(configuration, _score(value, objectives)))
         except SearchSpaceError as err:
             left_out["; ".join(": ".join(filter(None, each[:2])) for each in err.problems)] += 1

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from tune_core.algorithms.base import Advisor, Observation
+from tune_core.algorithms.compose import check_configuration
 from tune_core.algorithms.feasible_first import fitted
 from tune_core.errors import NoMoreTrial
 from tune_core.objectives import Bound, Objectives, Score
@@ -22,7 +23,7 @@ class AdvisorContract:
     """Subclass it, name the class `Test...`, and define `make_advisor`.
 
     Attributes:
-        spaces: Search spaces the advisor takes, by name.
+        spaces: Search spaces the advisor takes, by name; `{"its own": {}}` of one that brings its own.
         trials: How many trials the kit drives it through.
     """
 
@@ -36,7 +37,7 @@ class AdvisorContract:
     def test_proposals_lie_in_the_space(self) -> None:
         for space in self._parsed():
             for parameters in self._drive(space).run(self.trials):
-                space.check(parameters, extra=True)
+                self._check(space, parameters)
 
     def test_same_seed_gives_the_same_proposals(self) -> None:
         for space in self._parsed():
@@ -80,14 +81,25 @@ class AdvisorContract:
     def test_imported_data_is_taken(self) -> None:
         for space in self._parsed():
             advisor = self._advisor(space)
-            rng = advisor.rng(10**6)
-            advisor.import_data([Observation(space.sample(rng), float(rank)) for rank in range(10)])
+            points = self._others(space, 10)
+            advisor.import_data([Observation(point, float(rank)) for rank, point in enumerate(points)])
             parameters = _next(advisor, 0)
             if isinstance(parameters, dict):
-                space.check(parameters, extra=True)
+                self._check(space, parameters)
 
     def _parsed(self) -> list[SearchSpace]:
-        return [SearchSpace.parse(space) for space in self.spaces.values()]
+        own = not self.make_advisor().needs_space
+        return [SearchSpace.parse(space, allow_empty=own) for space in self.spaces.values()]
+
+    def _check(self, space: SearchSpace, parameters: Parameters) -> None:
+        check_configuration(parameters, space, None if len(space) else self._advisor(space), extra=True)
+
+    def _others(self, space: SearchSpace, count: int) -> list[Parameters]:
+        """Configurations that the advisor at hand did not propose."""
+        if len(space):
+            rng = self.make_advisor().rng(10**6)
+            return [space.sample(rng) for _ in range(count)]
+        return self._drive(space, 99).run(count)[:count]
 
     def _advisor(self, space: SearchSpace, seed: int = 0) -> Advisor:
         advisor = self.make_advisor()

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from tune_core.algorithms.base import Advisor, Observation, Tuner
-from tune_core.algorithms.compose import TunerAdvisor
+from tune_core.algorithms.compose import TunerAdvisor, check_configuration
 from tune_core.algorithms.feasible_first import fitted
 from tune_core.errors import NoMoreTrial, SearchSpaceError
 from tune_core.objectives import Bound, Objectives, Score
@@ -31,6 +31,9 @@ class TunerContract:
             into `refused`, or, for an algorithm with a form of its own, give others.
         refused: Search spaces that it must refuse with a SearchSpaceError.
         startup: How many trials it runs before its model has a say; the kit goes past that.
+
+    Of a tuner that brings its own space (`needs_space = False`), `spaces` is `{"its own": {}}`, and its
+    proposals are to be configurations that it `takes`.
     """
 
     spaces: ClassVar[Mapping[str, Mapping[str, Any]]] = EXAMPLE_SPACES
@@ -44,7 +47,7 @@ class TunerContract:
     def test_proposals_lie_in_the_space(self) -> None:
         for name, space in self._parsed():
             for parameters in self._drive(space).run(2 * self.startup):
-                _assert_in(space, parameters, name)
+                self._assert_in(space, parameters, name)
 
     def test_same_seed_gives_the_same_proposals(self) -> None:
         for name, space in self._parsed():
@@ -80,26 +83,24 @@ class TunerContract:
                 if not isinstance(parameters, dict):
                     break
                 advisor.register_pending(number, parameters)
-                _assert_in(space, parameters, name)
+                self._assert_in(space, parameters, name)
 
     def test_only_failures_do_no_harm(self) -> None:
         for name, space in self._parsed():
             for parameters in self._drive(space, failing=1.0).run(self.startup + 5):
-                _assert_in(space, parameters, name)
+                self._assert_in(space, parameters, name)
 
     @pytest.mark.parametrize("value", [0.0, 1e300, -1e300, 1e-300])
     def test_extreme_and_equal_results_do_no_harm(self, value: float) -> None:
         for name, space in self._parsed():
             for parameters in self._drive(space, loss=lambda _: value).run(self.startup + 5):
-                _assert_in(space, parameters, name)
+                self._assert_in(space, parameters, name)
 
     def test_learns_from_trials_it_did_not_propose(self) -> None:
         """The user's own trials, and what the kernel proposed in place of a repeat."""
         for name, space in self._parsed():
             advisor = self._advisor(space)
-            rng = advisor.rng(10**6)
-            for number in range(self.startup + 5):
-                parameters = space.sample(rng)
+            for number, parameters in enumerate(self._others(space, self.startup + 5)):
                 advisor.tuner.register_pending(number, parameters)
                 advisor.tuner.receive_trial_result(number, parameters, float(number))
                 advisor.tuner.trial_end(number, success=True)
@@ -108,17 +109,16 @@ class TunerContract:
             except NoMoreTrial:  # a small space is used up by then
                 continue
             if proposed is not None:
-                _assert_in(space, proposed, name)
+                self._assert_in(space, proposed, name)
 
     def test_imported_data_is_taken(self) -> None:
         for name, space in self._parsed():
             advisor = self._advisor(space)
-            rng = advisor.rng(10**6)
-            points = [space.sample(rng) for _ in range(self.startup + 5)]
+            points = self._others(space, self.startup + 5)
             advisor.import_data([Observation(point, float(rank)) for rank, point in enumerate(points)])
             parameters = _next(advisor, 0)
             if isinstance(parameters, dict):
-                _assert_in(space, parameters, name)
+                self._assert_in(space, parameters, name)
 
     def test_constraints_do_no_harm(self) -> None:
         """Whether it knows them or the kernel hides them; in the first space nothing keeps them."""
@@ -141,7 +141,7 @@ class TunerContract:
             return
         for name, space in self._parsed():
             for parameters in self._drive(space, loss=lambda _: Score((value, -value))).run(self.startup + 5):
-                _assert_in(space, parameters, name)
+                self._assert_in(space, parameters, name)
 
     def test_new_search_space_is_obeyed(self) -> None:
         if "uniform" not in self.spaces:
@@ -154,7 +154,7 @@ class TunerContract:
         for number in range(500, 505):
             parameters = _next(drive.advisor, number)
             assert isinstance(parameters, dict)
-            _assert_in(moved, parameters, "the new space")
+            self._assert_in(moved, parameters, "the new space")
             drive.advisor.register_pending(number, parameters)
 
     def test_proposals_are_the_callers_to_change(self) -> None:
@@ -179,7 +179,22 @@ class TunerContract:
     # What the tests are made of.
 
     def _parsed(self) -> list[tuple[str, SearchSpace]]:
-        return [(name, SearchSpace.parse(space)) for name, space in self.spaces.items()]
+        own = not self.make_tuner().needs_space
+        return [(name, SearchSpace.parse(space, allow_empty=own)) for name, space in self.spaces.items()]
+
+    def _others(self, space: SearchSpace, count: int) -> list[Parameters]:
+        """Configurations that the tuner at hand did not propose."""
+        if len(space):
+            rng = self.make_tuner().rng(10**6)
+            return [space.sample(rng) for _ in range(count)]
+        return self._drive(space, seed=99).run(count)
+
+    def _assert_in(self, space: SearchSpace, parameters: Parameters, name: str) -> None:
+        algorithm = None if len(space) else self._advisor(space)
+        try:
+            check_configuration(parameters, space, algorithm)
+        except SearchSpaceError as err:
+            raise AssertionError(f"space {name!r}: proposal {parameters} is not in it: {err}") from None
 
     def _finite(self) -> SearchSpace | None:
         return next((space for _, space in self._parsed() if 1 < space.size < 1000), None)
@@ -189,7 +204,7 @@ class TunerContract:
         first, resumed = (_constrained(self._advisor(space, seed=3)) for _ in range(2))
         live = Drive(first, lambda parameters: _scored(parameters, objectives, limit), seed=3)
         for parameters in live.run(self.startup + 5):
-            _assert_in(space, parameters, name)
+            self._assert_in(space, parameters, name)
         live.replay(resumed)
         for number in range(1000, 1004):
             assert _next(resumed, number) == _next(live.advisor, number), name
@@ -242,10 +257,3 @@ def _next(advisor: TunerAdvisor | Any, number: int) -> Parameters | str | None:
     except NoMoreTrial:
         return "no more"
     return proposed
-
-
-def _assert_in(space: SearchSpace, parameters: Parameters, name: str) -> None:
-    try:
-        space.check(parameters)
-    except SearchSpaceError as err:
-        raise AssertionError(f"space {name!r}: proposal {parameters} is not in it: {err}") from None
