@@ -90,10 +90,24 @@ def read_document(path: Path, name: str = "") -> Document:
 
 def dump_document(value: Any) -> str:
     """`value`, JSON values only, as YAML that `parse_document` reads as the same."""
-    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
-    if any(each in text for each in "\x85\u2028\u2029"):  # which break lines when they are not escaped
-        text = yaml.safe_dump(value, sort_keys=False, width=110)
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
     return text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that `parse_document` would take for something else."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    breaks = any(each in text for each in "\x85\u2028\u2029")  # lines, unless they are escaped
+    is_plain = isinstance(_scalar(text), str) and not breaks
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_plain else '"')
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def parse_document(text: str, name: str, *, prefer_json: bool = False) -> Document:
