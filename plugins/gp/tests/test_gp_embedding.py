@@ -19,26 +19,21 @@ def distances(space: SearchSpace, *configurations: Any) -> np.ndarray:
     return np.asarray(squared_distances(features, features))
 
 
-def test_branch_parameters_are_on_an_arc() -> None:
-    """Within a branch as near as their values, from another branch equally far whatever their value."""
+def test_branches_are_as_far_as_their_choice() -> None:
+    """What one of them lacks counts as half-way, whatever else is shared."""
+    inside = {"_name": "a", "u": {"_type": "uniform", "_value": [0, 1]}}
     space = SearchSpace.parse(
         {
-            "m": {
-                "_type": "choice",
-                "_value": [{"_name": "a", "u": {"_type": "uniform", "_value": [0, 1]}}, {"_name": "b"}],
-            }
+            "m": {"_type": "choice", "_value": [inside, {"_name": "b"}]},
+            "shared": {"_type": "uniform", "_value": [0, 1]},
         }
     )
-    a, near, far, b = (
-        {"_name": "a", "u": 0.2},
-        {"_name": "a", "u": 0.3},
-        {"_name": "a", "u": 1},
-        {"_name": "b"},
-    )
-    found = distances(space, {"m": a}, {"m": near}, {"m": far}, {"m": b})
-    assert found[0, 1] == pytest.approx((2 * math.sin(0.05)) ** 2)
-    assert found[0, 2] == pytest.approx((2 * math.sin(0.4)) ** 2)
-    assert found[:3, 3] == pytest.approx([2.0, 2.0, 2.0])  # 1 for the branch, 1 for u
+    low, middle, other = {"_name": "a", "u": 0.2}, {"_name": "a", "u": 0.5}, {"_name": "b"}
+    found = distances(space, *({"m": m, "shared": 0.3} for m in (low, middle, other)))
+    assert found[0] == pytest.approx([0, 0.09, 1 + 0.09])
+    assert found[1, 2] == pytest.approx(1)
+    [row] = distances(space, {"m": other, "shared": 0.3}, {"m": other, "shared": 0.7})[:1]
+    assert row == pytest.approx([0, 0.16])
 
 
 def test_different_options_are_equally_far() -> None:

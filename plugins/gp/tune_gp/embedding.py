@@ -3,14 +3,15 @@
 The squared distance of two points is a sum over the leaves of the search space, each divided by the
 square of its own length scale. A leaf owns one or more features:
 
-- an ordered one is its coordinate, u;
-- an ordered one in the branch of a nested choice lies on an arc of one radian, (cos u, sin u), and in its
-  centre, (0, 0), when it is not active: then every value is equally far from not being there at all;
-- of the others, two different options are at distance 1. A selection of several inputs is a vector of
-  zeros and ones, so that selections that share inputs are alike.
+- an ordered one is its coordinate, u, and 1/2 where it is not active. So what two branches of a nested choice
+  do not share adds little to their distance, which is the choice's own to have, and what they do share is
+  learnt from all of them;
+- of the others, two different options are at distance 1, and all are equally far from not being active. A
+  selection of several inputs is a vector of zeros and ones, so that selections that share inputs are alike.
 
-The arc is that of Swersky, K. et al. (2013). Raiders of the lost architecture: kernels for Bayesian
-optimization in conditional parameter spaces. https://arxiv.org/abs/1409.4011
+A fixed value for what is not active is due to Hutter, F., Hoos, H. and Leyton-Brown, K. (2011). Sequential
+model-based optimization for general algorithm configuration. LION 5. With the arcs of Swersky et al. (2013)
+each parameter of a branch would keep the branch away from the others once more.
 """
 
 from __future__ import annotations
@@ -46,22 +47,17 @@ class Embedding:
         varied = [leaf for leaf in leaves if leaf.domain.size > 1]
         ordered = [leaf for leaf in varied if leaf.domain.is_ordered]
         self.scales = len(varied)
-        self.numeric: Indices = _columns(ordered)
+        self.numeric: Indices = np.array([leaf.index for leaf in ordered], dtype=np.intp)
         number = {leaf.index: place for place, leaf in enumerate(varied)}
-        self._top = _columns([leaf for leaf in ordered if leaf.parent is None])
-        self._arc = _columns([leaf for leaf in ordered if leaf.parent is not None])
         self._coded = [(leaf, _Code(leaf.domain)) for leaf in varied if not leaf.domain.is_ordered]
-        owners = [number[column] for column in (*self._top, *self._arc, *self._arc)]
+        owners = [number[column] for column in self.numeric]
         for leaf, code in self._coded:
             owners += [number[leaf.index]] * code.width
         self.owners: Indices = np.array(owners, dtype=np.intp)
 
     def __call__(self, units: Floats, active: Bools) -> Floats:
         """Features of snapped coordinates, shape (n, dimensions) to (n, features)."""
-        parts = [units[:, self._top]]
-        if len(self._arc):
-            angle, there = units[:, self._arc], active[:, self._arc]
-            parts += [np.cos(angle) * there, np.sin(angle) * there]
+        parts = [np.where(active[:, self.numeric], units[:, self.numeric], 0.5)]
         for leaf, code in self._coded:
             parts.append(code(units[:, leaf.index]) * active[:, leaf.index, None])
         return np.concatenate(parts, axis=1)
@@ -74,18 +70,9 @@ class Embedding:
             gradient: Shape (n, features). Returns shape (n, dimensions).
         """
         result = np.zeros(units.shape)
-        top, arc = len(self._top), len(self._arc)
-        result[:, self._top] = gradient[:, :top]
-        if arc:
-            angle = units[:, self._arc]
-            along_cos, along_sin = gradient[:, top : top + arc], gradient[:, top + arc : top + 2 * arc]
-            slope = along_sin * np.cos(angle) - along_cos * np.sin(angle)
-            result[:, self._arc] = slope * active[:, self._arc]
+        columns = self.numeric
+        result[:, columns] = gradient[:, : len(columns)] * active[:, columns]
         return result
-
-
-def _columns(leaves: Sequence[Leaf]) -> Indices:
-    return np.array([leaf.index for leaf in leaves], dtype=np.intp)
 
 
 class _Code:
