@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     Field,
@@ -145,6 +146,58 @@ class BoundConfig(ConfigModel):
         return []
 
 
+def _pattern(text: str) -> str:
+    try:
+        pattern = re.compile(text)
+    except re.error as err:
+        raise ValueError(f"{text!r} is not a regular expression: {err}") from err
+    if not pattern.groups:
+        raise ValueError(f"{text!r} has no group: put ( ) around what matches the number")
+    if pattern.groups > 1 and not pattern.groupindex:
+        raise ValueError(
+            f"{text!r} has {pattern.groups} groups: name those that are metrics, like (?P<default>...), "
+            "and write the others as (?:...)"
+        )
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+
+
+class MetricsConfig(ConfigModel):
+    """Where the results of a program are that knows nothing of `tune`."""
+
+    file: Text | None = Field(
+        default=None,
+        description="A JSON file that each trial writes; relative to its working directory, or below a "
+        "variable such as `$TUNE_OUTPUT_DIR`.",
+    )
+    key: Text | None = Field(
+        default=None,
+        description="Where in the file the number is, like `test.accuracy`; unset: it is the metric.",
+    )
+    log: Pattern | None = Field(
+        default=None,
+        description="A regular expression with one group, or named ones. Each match in what is printed is an "
+        "intermediate result, the last one the final result.",
+    )
+    final: Pattern | None = Field(
+        default=None, description="The same for the final result alone; its last match counts."
+    )
+
+    @classmethod
+    def conflicts(cls, data: Mapping[str, Any]) -> list[Problem]:
+        given = {key for key, value in data.items() if value is not None}
+        problems = []
+        if not given & {"file", "log", "final"}:
+            problems.append(Problem((), "needs file, log or final: where the results are"))
+        if "key" in given and "file" not in given:
+            problems.append(Problem(("key",), "is of a file, which is not given"))
+        if {"file", "final"} <= given:
+            problems.append(Problem(("final",), "excludes file: the final result is in one place"))
+        return problems
+
+
 def _not_yet(what: str) -> BeforeValidator:
     def refuse(value: Any) -> None:
         if value not in (None, False):
@@ -176,9 +229,14 @@ class ExperimentConfig(ConfigModel):
         description="Bounds on metrics of final results, such as `{latency: {max: 20}}`. What breaks one is "
         "kept, but is never the best.",
     )
-    trial_command: Text = Field(description="Runs one trial; a line for the shell.")
+    trial_command: Text = Field(
+        description="Runs one trial; a line for the shell. `{lr}` stands for the value of the parameter `lr`."
+    )
     trial_code_directory: Directory = Field(
         default=".", validate_default=True, description="Working directory of trials; relative to this file."
+    )
+    metrics: MetricsConfig | None = Field(
+        default=None, description="Reads results from a file or the output of trials that do not report them."
     )
     trial_concurrency: PositiveCount = Field(description="The most trials at once.")
     trial_gpu_number: Count | None = Field(

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from tune_core.config.algorithm import Choice
 from tune_core.config.model import ExperimentConfig
+from tune_core.config.problems import did_you_mean
 from tune_core.config.values import references
 from tune_core.errors import SearchSpaceError
+from tune_core.experiment.command import fields_of, paths_of
 from tune_core.objectives import Objectives
 from tune_core.space import Numeric, SearchSpace
 
@@ -29,6 +31,7 @@ def remarks_on(config: ExperimentConfig, choices: Mapping[str, Choice]) -> list[
         *_of_algorithms(config, choices),
         *_about_steps(config),
         *_about_command(config),
+        *_about_fields(config),
         *_about_environment(config),
         *_about_limits(config),
     ]
@@ -98,6 +101,34 @@ def _about_command(config: ExperimentConfig) -> list[str]:
     ):
         return [f"trialCommand: no file {script!r} in {folder}"]
     return []
+
+
+def _about_fields(config: ExperimentConfig) -> list[str]:
+    """Braces in the command that nearly name a parameter, and parameters that nothing names."""
+    try:
+        space = SearchSpace.parse(config.search_space or {}, allow_empty=True)
+    except SearchSpaceError:
+        return []  # reported already
+    known = paths_of(space)
+    fields = set(fields_of(config.trial_command))
+    remarks = [
+        f"trialCommand: {{{field}}} names no parameter{near}"
+        for field in sorted(fields - known)
+        if (near := did_you_mean(field, known))
+    ]
+    used = {
+        name for name in space.names if any(each.split(".")[0] == name or each == name for each in fields)
+    }
+    if unused := [name for name in space.names if name not in used] if used else []:
+        names = ", ".join(unused)
+        remarks.append(f"trialCommand: nothing stands for {names}; the trial has to ask for that itself")
+    file = config.metrics.file if config.metrics else None
+    if file and not file.startswith(("/", "~", "$")) and config.trial_concurrency > 1:
+        remarks.append(
+            f"metrics.file: trials on one machine may all write the same {file}; "
+            "$TUNE_OUTPUT_DIR is a folder of each trial's own"
+        )
+    return remarks
 
 
 _SHELL_WORDS = {

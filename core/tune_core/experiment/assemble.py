@@ -136,6 +136,7 @@ def _settings(config: ExperimentConfig, algorithm: Choice) -> Settings:
         intermediate_counts=config.include_intermediate_results,
         initial_points=tuple(config.initial_points),
         platform=config.training_service.platform,
+        metrics=config.metrics.model_dump(exclude_none=True) if config.metrics else None,
     )
 
 

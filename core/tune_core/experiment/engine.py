@@ -23,6 +23,7 @@ from typing import Any
 from tune_core.algorithms.base import Advisor, Observation
 from tune_core.errors import AlgorithmError, NoMoreTrial, StoreError, TuneError
 from tune_core.experiment.advice import Advice
+from tune_core.experiment.command import inject, observed, paths_of
 from tune_core.experiment.journal import Journal
 from tune_core.experiment.reception import ASSESSED, Reception
 from tune_core.experiment.replay import Restored
@@ -418,12 +419,19 @@ class Engine:
             experiment_id=self.directory.id,
             sequence=trial.sequence,
             parameters=trial.parameters,
-            command=self.settings.command,
+            command=self._command(trial.parameters),
             code_directory=self.settings.code_directory,
             directory=self.directory.attempt(trial.id, trial.attempt),
             gpu_number=self.settings.gpu_number,
             environment=self.settings.environment,
         )
+
+    def _command(self, parameters: Parameters) -> str:
+        """The command of one trial."""
+        command, metrics = self.settings.command, self.settings.metrics
+        if "{" in command:
+            command = inject(command, parameters, paths_of(self.search_space))
+        return observed(command, metrics) if metrics else command
 
     # What `reception` passes on.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tune_core.objectives import Objectives
 from tune_core.trial import Parameters
@@ -42,6 +43,7 @@ class Settings:
         intermediate_counts: The last intermediate result of a trial that the assessor stopped
             is given to the algorithm as its final one.
         initial_points: Configurations that are tried before the algorithm is asked for any.
+        metrics: What `tune.observe` looks for in the output and files of trials that do not report.
     """
 
     name: str
@@ -60,3 +62,4 @@ class Settings:
     intermediate_counts: bool = False
     initial_points: tuple[Parameters, ...] = ()
     platform: str = ""
+    metrics: Mapping[str, Any] | None = None

@@ -224,6 +224,7 @@ class ProcessService(TrainingService, Listener):
             output_dir=str(directory / "output"),
             checkpoint_dir=str(_checkpoints(attempt)),
             code_dir=str(attempt.code_directory),
+            here=True,
         )
         added = {**self.environment(attempt, grant), **attempt.environment}
         return Launch(

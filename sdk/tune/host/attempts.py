@@ -317,6 +317,7 @@ class Attempts(Listener):
                 output_dir=os.path.join(directory, "output"),
                 checkpoint_dir=self._folder.checkpoint(key[0]),
                 code_dir=tree,
+                here=True,
             ),
         }
         paths = filter(None, (environment.get("PYTHONPATH"), self._home))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from typing import Any, Mapping
 
 __all__ = ["trial_environment"]
+
+HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # of the package
 
 
 def trial_environment(
@@ -21,11 +25,13 @@ def trial_environment(
     code_dir: str,
     parameters: Mapping[str, Any] | None = None,
     parameter_file: str | None = None,
+    here: bool = False,
 ) -> dict[str, str]:
     """The variables of one attempt, to be added to those of the platform and of the user.
 
     `channel` is `file:/path` or `stdout:token`, see `tune.channel`. The parameters are handed over in
-    the environment itself, or in a JSON file that the trial can read.
+    the environment itself, or in a JSON file that the trial can read. `here` says that the trial runs
+    where this process does, and may use its Python and its `tune`.
     """
     if (parameters is None) == (parameter_file is None):
         raise ValueError("give either the parameters or a file with them")
@@ -40,6 +46,9 @@ def trial_environment(
         "TUNE_CHECKPOINT_DIR": checkpoint_dir,
         "TUNE_CODE_DIR": code_dir,
     }
+    if here:
+        variables["TUNE_PYTHON"] = sys.executable
+        variables["TUNE_SDK"] = HOME
     if channel.startswith("file:"):
         variables["TUNE_CHANNEL_FILE"] = channel[len("file:") :]
     if parameter_file is not None:
