@@ -155,6 +155,22 @@ def test_startup_ends_with_results_not_with_proposals() -> None:
     assert tuner.generate_parameters(9) != design[9]
 
 
+def test_startup_ends_when_what_is_needed_is_under_way() -> None:
+    """Ten parameters want ten results: six that are there, and four that run."""
+    space = SearchSpace.parse({f"x{number}": FLAT["x"] for number in range(10)})
+    design = [tuner_for(space, 3, n_startup_jobs=10).generate_parameters(number) for number in range(15)]
+    tuner = tuner_for(space, 3)
+    for number in range(10):
+        tuner.register_pending(number, design[number])
+    for number in range(5):
+        tuner.receive_trial_result(number, design[number], 1.0)
+    assert tuner.generate_parameters(14) == design[14]
+    tuner.receive_trial_result(5, design[5], 1.0)
+    assert tuner.generate_parameters(14) != design[14]
+    tuner.trial_end(9, success=False)
+    assert tuner.generate_parameters(14) == design[14]
+
+
 def test_running_trials_push_proposals_away() -> None:
     space = SearchSpace.parse(
         {"x": {"_type": "uniform", "_value": [0, 1]}, "y": {"_type": "uniform", "_value": [0, 1]}}

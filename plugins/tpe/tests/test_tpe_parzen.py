@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from tune_tpe.parzen import Parzen, logsumexp, neighbour_bandwidths, scott_bandwidths
+from tune_tpe.parzen import Parzen, logsumexp, narrowing, neighbour_bandwidths, scott_bandwidths
 from tune_tpe.split import count_good, forgetting_weights, improvement_weights, split, thin
 
 
@@ -91,6 +91,16 @@ def test_scott_bandwidth_is_scotts_rule() -> None:
     spread = min(points.std(), (np.percentile(points, 75) - np.percentile(points, 25)) / 1.34)
     assert scott_bandwidths(points, np.zeros(1))[:, 0] == pytest.approx([1.059 * spread * 5**-0.2] * 5)
     assert scott_bandwidths(points, np.array([0.7]))[0, 0] == 0.7
+    assert scott_bandwidths(points, np.zeros(1), 0.5)[:, 0] == pytest.approx(
+        [0.5 * 1.059 * spread * 5**-0.2] * 5
+    )
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "factor"), [(1, 0.5), (6, 0.5), (9, 0.6), (16, 0.8), (25, 1.0), (400, 1.0)]
+)
+def test_density_of_the_others_is_smoother_in_many_dimensions(dimensions: int, factor: float) -> None:
+    assert narrowing(dimensions) == pytest.approx(factor)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 10])
@@ -116,8 +126,9 @@ def test_neighbour_bandwidth_is_nnis() -> None:
         (100, 0.25, 25, 3),
         (10_000, 0.25, 25, 25),
         (20_000, 1.0, 10, 10),
-        (7, None, 25, 1),
-        (101, None, 25, 11),
+        (6, None, 25, 1),
+        (101, None, 25, 16),
+        (1000, None, 25, 25),
     ],
 )
 def test_count_good_follows_its_formula(n: int, gamma: float | None, most: int, expected: int) -> None:

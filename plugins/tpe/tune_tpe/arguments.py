@@ -29,7 +29,7 @@ class TpeArguments(BaseModel):
         default=None,
         ge=1,
         description="Results to have before the model is used. Null: number of parameters active on "
-        "average + 2, between 6 and 16. NNI: 20.",
+        "average + 2, between 6 and 10, of which all but 6 may still be running. NNI: 20.",
     )
     n_ei_candidates: int = Field(default=64, ge=1, description="Candidates that the model ranks. NNI: 24.")
     linear_forgetting: int = Field(
@@ -41,7 +41,7 @@ class TpeArguments(BaseModel):
     gamma: float | None = Field(
         default=None,
         gt=0,
-        description="Of N results the best ceil(gamma * sqrt(N)) count as good. Null: a tenth of them. "
+        description="Of N results the best ceil(gamma * sqrt(N)) count as good. Null: three of twenty. "
         "NNI: 0.25.",
     )
 

@@ -12,14 +12,14 @@ __all__ = ["count_good", "forgetting_weights", "improvement_weights", "split", "
 
 
 def count_good(n: int, gamma: float | None, most: int) -> int:
-    """How many of `n` results are good: a tenth, or with `gamma` NNI's ceil(gamma sqrt(n)).
+    """How many of `n` results are good: three of twenty, or with `gamma` NNI's ceil(gamma sqrt(n)).
 
-    >>> [count_good(n, None, 25) for n in (1, 10, 11, 1000)]
-    [1, 1, 2, 25]
+    >>> [count_good(n, None, 25) for n in (1, 6, 7, 100, 1000)]
+    [1, 1, 2, 15, 25]
     >>> [count_good(n, 0.25, 25) for n in (1, 20, 100, 40000)]
     [1, 2, 3, 25]
     """
-    share = 0.1 * n if gamma is None else gamma * math.sqrt(n)
+    share = 0.15 * n if gamma is None else gamma * math.sqrt(n)
     return min(math.ceil(share), most)
 
 

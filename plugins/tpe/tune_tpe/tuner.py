@@ -25,13 +25,14 @@ from tune_tpe.arguments import TpeArguments
 from tune_tpe.groups import Group, active_on_average, make_groups
 from tune_tpe.history import Bools, Floats, History, Indices
 from tune_tpe.many import Results, good_and_others, weights_of_good
-from tune_tpe.parzen import Parzen, neighbour_bandwidths, scott_bandwidths
+from tune_tpe.parzen import Parzen, narrowing, neighbour_bandwidths, scott_bandwidths
 from tune_tpe.split import count_good, forgetting_weights, improvement_weights, split, thin
 
 __all__ = ["TPETuner"]
 
 MOST_OTHERS = 200  # kernels of g: from here on the time of an ask stops growing
 MOST_OTHERS_ALONE = 500  # the same for NNI's formula, which is exact up to this number
+LEAST_STARTUP = 6  # results before the model is used, when others are running
 FLIP = 0.3  # probability that a categorical kernel of l draws anew; in g it fades with more results
 
 
@@ -78,7 +79,7 @@ class TPETuner(Tuner):
         self._space = search_space
         self._history = History(search_space.dimensions)
         self._groups = make_groups(search_space.leaves, joint=self._args.multivariate)
-        fitting = int(np.clip(round(active_on_average(search_space.leaves)) + 2, 6, 16))
+        fitting = int(np.clip(round(active_on_average(search_space.leaves)) + 2, LEAST_STARTUP, 10))
         self._n_startup = self._args.n_startup_jobs or fitting
         self._carry_over(space, history)
 
@@ -110,13 +111,22 @@ class TPETuner(Tuner):
 
     def generate_parameters(self, parameter_id: int) -> Parameters:
         rng = self.rng(parameter_id)
-        if self._history.n < self._n_startup:
+        if self._is_starting:
             units = self._design_point(parameter_id)
         elif self._args.multivariate:
             units = self._propose_jointly(rng)
         else:
             units = self._propose_alone(rng)
         return self._space.decode(units[None])[0]
+
+    @property
+    def _is_starting(self) -> bool:
+        """Whether there are too few results for the model. By our own rule those that are under way count:
+        they are part of the design, and waiting for them would draw yet more trials blindly."""
+        n, running = self._history.n, len(self._history.pending)
+        if self._args.n_startup_jobs is not None:
+            return n < self._n_startup
+        return n < LEAST_STARTUP or n + running < self._n_startup
 
     def _design_point(self, parameter_id: int) -> Floats:
         """A row of a Latin hypercube: the first proposals meet every part of every range, and every
@@ -204,7 +214,8 @@ class TPETuner(Tuner):
         points, weights = units[np.ix_(rows, group.columns)], weights[rows]
         numeric = points[:, group.counts == 0]
         least = np.maximum(1.0 / min(100, n + 2), group.half_cells)
-        bandwidths = scott_bandwidths(numeric, least) if n else numeric
+        factor = narrowing(len(group.columns)) if flip is None else 1.0
+        bandwidths = scott_bandwidths(numeric, least, factor) if n else numeric
         options = group.counts[group.counts > 0]
         flips = options / (n + options) if flip is None else np.full(len(options), flip)
         prior = self._args.prior_weight * (weights.mean() if n else 1.0)
