@@ -41,6 +41,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "trial kill": ["0"],
     "trial add": ["--parameters", '{"x": 0.5}'],
     "trial fetch": ["0"],
+    "trial codegen": ["0"],
     "log manager": [],
     "log trial": ["0"],
     "platform show": ["config.yml"],
@@ -63,7 +64,7 @@ ALWAYS_JSON = {"config show", "config schema", "experiment export"}
 NOTHING_TO_READ = {
     "stop", "experiment delete", "experiment import", "trial kill", "log manager", "log trial",
     "update concurrency", "update trialnum", "update duration", "update searchspace", "config upgrade",
-    "plugins new", "plugins check", "completion", "trial fetch", "platform clean",
+    "plugins new", "plugins check", "completion", "trial fetch", "trial codegen", "platform clean",
 }  # fmt: skip
 
 

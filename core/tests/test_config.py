@@ -97,7 +97,7 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
         logLevel: inf
         failureBrake: {trials: 0, whithin: 3s}
         trialEnvironment: {9x: a}
-        useAnnotation: true
+        useAnnotation: 1
         tuner:
           name: Ehco
         assessor:
@@ -120,7 +120,7 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
         "exp.yml:9:16: failureBrake.trials: 0 is not at least 1",
         "exp.yml:9:27: failureBrake.whithin: no such key, did you mean 'within'?",
         "exp.yml:10:20: trialEnvironment.9x: is not a name for an environment variable",
-        "exp.yml:11:1: useAnnotation: annotated scripts come with a later version",
+        "exp.yml:11:1: useAnnotation: 1 is not true or false",
         "exp.yml:13:3: tuner.name: no tuner called 'Ehco', did you mean 'Echo'?\n  installed: Both",
         "exp.yml:16:15: assessor.classArgs.pateince: no such argument of Strict, did you mean 'patience'?",
         "exp.yml:16:28: assessor.classArgs.optimize_mode: 'up' is not minimize or maximize",
@@ -269,6 +269,14 @@ def test_search_space_file_is_read_and_its_errors_have_their_lines(tmp_path: Pat
 @pytest.mark.parametrize("text", ["", "[]", "3", "- a\n- b"])
 def test_document_that_is_no_section_is_refused(tmp_path: Path, text: str) -> None:
     assert "a configuration has lines of `key: value`" in refusal(tmp_path, text)[0]
+
+
+def test_annotated_code_says_what_to_install_and_excludes_a_search_space(tmp_path: Path) -> None:
+    annotated = GOOD.replace("trialConcurrency:", "useAnnotation: true\ntrialConcurrency:")
+    assert any("searchSpace: excludes useAnnotation" in each for each in refusal(tmp_path, annotated))
+    lines = [line for line in annotated.splitlines() if "_type" not in line and line != "searchSpace:"]
+    [problem] = refusal(tmp_path, "\n".join(lines))
+    assert "useAnnotation: no reader of annotated code is installed: pip install tune-annotation" in problem
 
 
 def test_path_that_is_no_text_is_refused(tmp_path: Path) -> None:

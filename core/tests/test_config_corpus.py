@@ -113,7 +113,7 @@ WRONG_VALUES: list[tuple[str, Any, set[str]]] = [
     ("trainingService.platform", 3, set()),
     ("trainingService.memory", "much", set()),
     ("trainingService.colour", "red", set()),
-    ("useAnnotation", True, set()),
+    ("useAnnotation", "yes", set()),
     ("sharedStorage", {"storageType": "NFS"}, set()),
     ("tunerGpuIndices", "a", set()),
     ("tunerGpuIndices", -1, set()),

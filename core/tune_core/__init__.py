@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tune_core.algorithms.base import Assessor as Assessor
     from tune_core.algorithms.base import Observation as Observation
     from tune_core.algorithms.base import Tuner as Tuner
+    from tune_core.annotation import Annotation as Annotation
     from tune_core.api import Experiment as Experiment
     from tune_core.api import maximize as maximize
     from tune_core.api import minimize as minimize
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "tune_core.algorithms.ask_tell": ("AskTell",),
     "tune_core.algorithms.base": ("Advisor", "Assessor", "Observation", "Tuner"),
+    "tune_core.annotation": ("Annotation",),
     "tune_core.api": ("Experiment", "maximize", "minimize"),
     "tune_core.errors": (
         "ConfigError",

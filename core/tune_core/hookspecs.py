@@ -90,6 +90,13 @@ def tune_nas_trainers() -> Iterable[Driver]:
 
 
 @hookspec
+def tune_annotations() -> Iterable[Driver]:
+    """Readers of annotated code, for `useAnnotation`. Targets: `tune_core.Annotation`. The one with the
+    highest `preference` is used. Called as `tune_tuners`."""
+    return ()
+
+
+@hookspec
 def tune_search_space_zoo() -> Iterable[Driver]:
     """Ready-made search spaces to take by name. Targets: a callable that returns the space, as a
     search-space dictionary or as a model space. Called as `tune_tuners`."""

@@ -56,12 +56,14 @@ class Kind:
         words: What a person calls it, with its article.
         base: `module:Class` that a target must derive from; empty when any callable will do.
         includes: Other kinds that may be named where this one is asked for.
+        package: What to install where there is none, without `tune-`.
     """
 
     hook: str
     words: str
     base: str = ""
     includes: tuple[str, ...] = ()
+    package: str = "<name>"
 
 
 KINDS: Mapping[str, Kind] = {
@@ -72,6 +74,12 @@ KINDS: Mapping[str, Kind] = {
         "tune_training_services", "a training service", "tune_core.services.base:TrainingService"
     ),
     "nas_trainer": Kind("tune_nas_trainers", "a NAS trainer", "tune_core.nas:NasTrainer"),
+    "annotation": Kind(
+        "tune_annotations",
+        "a reader of annotated code",
+        "tune_core.annotation:Annotation",
+        package="annotation",
+    ),
     "zoo": Kind("tune_search_space_zoo", "a search space of the zoo"),
     "command": Kind("tune_commands", "a command"),
 }
@@ -250,10 +258,12 @@ class Plugins:
         )
         if best is None or best.driver.preference <= 0:
             noun = KINDS[kind].words.partition(" ")[2]
+            if not choices and KINDS[kind].package != "<name>":
+                raise PluginError(f"no {noun} is installed: pip install tune-{KINDS[kind].package}")
             raise PluginError(
                 f"no {noun} is named, and none that is installed offers itself as the default\n"
                 f"  installed: {', '.join(found.driver.name for found in choices) or 'none'}\n"
-                f"  name one, or install one: pip install tune-<name>"
+                f"  name one, or install one: pip install tune-{KINDS[kind].package}"
             )
         return best
 

@@ -1,4 +1,4 @@
-"""`tune trial ls|show|kill|add|fetch`."""
+"""`tune trial ls|show|kill|add|fetch|codegen`."""
 
 from __future__ import annotations
 
@@ -188,6 +188,35 @@ def fetch(trial: str, experiment: str | None, attempt: int | None, target: Path 
         asyncio.run(fetch(directory, found, number, folder))
         sizes = [path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()]
     print(f"{len(sizes)} files of trial {found.sequence} ({size(sum(sizes))}) are in {target}")
+
+
+@trial.command()
+@trial_argument
+@experiment_option
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(path_type=Path),
+    help="A folder that is empty or not there; trial-N-code in the present folder by default.",
+)
+def codegen(trial: str, experiment: str | None, target: Path | None) -> None:
+    """Write the annotated code of an experiment with the values of one trial in place.
+
+    It runs on its own, and does what that trial did.
+    """
+    from tune_core.annotation import annotation
+    from tune_core.store.directory import find_experiment
+    from tune_core.store.reader import Record
+
+    directory = find_experiment(experiment)
+    with Record(directory) as record:
+        found, config = record.trial(trial), record.state()["config"] or {}
+    if not config.get("useAnnotation"):
+        raise TuneError(f"experiment {directory.id} has no annotated code: useAnnotation is not set")
+    target = target or Path(f"trial-{found.sequence}-code")
+    with _whole(target) as folder:
+        annotation().generate(Path(config["trialCodeDirectory"]), found.parameters, folder)
+    print(f"the code of trial {found.sequence} is in {target}")
 
 
 @contextlib.contextmanager

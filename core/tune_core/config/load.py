@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from tune_core.algorithms.compose import check_configuration
 from tune_core.algorithms.feasible_first import refusal
+from tune_core.annotation import annotation
 from tune_core.config.algorithm import Choice, choose, needs_space
 from tune_core.config.checking import check, forgive_keys
 from tune_core.config.document import Document, read_document
@@ -17,12 +18,12 @@ from tune_core.config.model import AlgorithmConfig, ExperimentConfig
 from tune_core.config.problems import KeyPath, Place, Problem, error_of
 from tune_core.config.remarks import remarks_on
 from tune_core.config.version1 import Upgraded, is_version_1, upgrade
-from tune_core.errors import ConfigError, SearchSpaceError, TrainingServiceError
+from tune_core.errors import ConfigError, PluginError, SearchSpaceError, TrainingServiceError
 from tune_core.objectives import Objectives
 from tune_core.plugins import plugins
 from tune_core.space import SearchSpace
 
-__all__ = ["Source", "load_config", "verify"]
+__all__ = ["Source", "annotated_space", "load_config", "verify"]
 
 T = TypeVar("T")
 _SECTIONS = ("tuner", "assessor", "advisor")
@@ -47,7 +48,9 @@ def load_config(path: str | Path) -> ExperimentConfig:
     if config is not None:
         if space_file is not None:
             config.search_space, config.search_space_file = space_file.value, None
-        if config.search_space is not None or config.search_space_file is None:
+        if config.use_annotation:
+            config.search_space = _gather(problems, lambda: annotated_space(config))
+        if config.search_space is not None or not (config.search_space_file or config.use_annotation):
             problems += verify(config)
     else:  # what other keys name is checked all the same, as far as it can be
         space = space_file.value if space_file else raw.get("searchSpace")
@@ -56,7 +59,8 @@ def load_config(path: str | Path) -> ExperimentConfig:
             for key in _SECTIONS
             if raw.get(key) is not None
         }
-        problems += [] if raw.get("searchSpaceFile") is not None else _missing_space(sections, space)
+        if raw.get("searchSpaceFile") is None and not raw.get("useAnnotation"):
+            problems += _missing_space(sections, space)
         problems += _check_algorithms(sections, space, None, {})
         if isinstance(folder := raw.get("trialCodeDirectory"), str):
             problems += _check_folder(Path(context["directory"], os.path.expanduser(folder)))  # noqa: PTH111
@@ -117,6 +121,21 @@ class Source:
         if self._upgraded is not None:
             path = self._upgraded.origin(path)
         return Problem(path, problem.message, self._document.place(path))
+
+
+def annotated_space(config: ExperimentConfig) -> dict[str, Any]:
+    """The search space in the code of a configuration with `useAnnotation`.
+
+    Raises:
+        ConfigError: With the files and lines that are wrong.
+    """
+    try:
+        reader = annotation()
+    except PluginError as err:
+        raise error_of([Problem(("useAnnotation",), str(err))]) from err
+    if problems := _check_folder(config.trial_code_directory):
+        raise error_of(problems)
+    return reader.search_space(config.trial_code_directory)
 
 
 def verify(config: ExperimentConfig) -> list[Problem]:

@@ -290,10 +290,11 @@ class ExperimentConfig(ConfigModel):
         default="info", description="What the manager's log holds, from this level up."
     )
     nni_manager_ip: str | None = Field(default=None, description="Has no effect: trials never call back.")
-    use_annotation: Annotated[
-        None,
-        _not_yet("annotated scripts come with a later version; give searchSpace or searchSpaceFile"),
-    ] = Field(default=None, description="Not supported by this version.", exclude=True)
+    use_annotation: bool = Field(
+        default=False,
+        description="The search space is in annotations of the code, and the code is rewritten for trials. "
+        "Needs tune-annotation.",
+    )
     shared_storage: Annotated[None, _not_yet("shared storage comes with a later version")] = Field(
         default=None, description="Not supported by this version.", exclude=True
     )
@@ -359,6 +360,10 @@ class ExperimentConfig(ConfigModel):
         problems = []
         if {"searchSpace", "searchSpaceFile"} <= given:
             problems.append(Problem(("searchSpaceFile",), "excludes searchSpace: give one of them"))
+        if data.get("useAnnotation") is True:
+            text = "excludes useAnnotation, which takes the search space from the code"
+            spaces = [key for key in ("searchSpace", "searchSpaceFile") if key in given]
+            problems += [Problem((key,), text) for key in spaces]
         if not given & {"tuner", "advisor"}:
             try:
                 plugins().preferred("tuner")

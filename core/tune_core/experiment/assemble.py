@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import secrets
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from tune_core.algorithms.base import Advisor, Tuner
 from tune_core.algorithms.compose import TunerAdvisor, check_configuration
 from tune_core.algorithms.feasible_first import fitted
+from tune_core.annotation import annotation
 from tune_core.config.algorithm import Choice, choose
 from tune_core.config.model import AlgorithmConfig, ExperimentConfig
 from tune_core.config.problems import error_of
@@ -21,7 +23,7 @@ from tune_core.experiment.settings import Limits, Settings
 from tune_core.objectives import Objectives
 from tune_core.plugins import plugins
 from tune_core.space import SearchSpace
-from tune_core.store.directory import ExperimentDirectory, create_experiment
+from tune_core.store.directory import ExperimentDirectory, create_experiment, delete_experiment
 from tune_core.store.reader import Record
 
 __all__ = ["assemble", "create", "reopen"]
@@ -59,7 +61,16 @@ def create(config: ExperimentConfig, experiment_id: str | None = None) -> tuple[
     parts = assemble(config)
     parts.service.check(config.trial_gpu_number)
     directory = create_experiment(config.experiment_working_directory, experiment_id)
-    create_record(directory, parts, json.loads(config.to_json()))
+    try:
+        if config.use_annotation:
+            # Once, so that all trials run the same code, also those after a resume.
+            directory.code.mkdir(mode=0o700)
+            annotation().expand(config.trial_code_directory, directory.code)
+            parts.settings = replace(parts.settings, code_directory=directory.code)
+        create_record(directory, parts, json.loads(config.to_json()))
+    except BaseException:
+        delete_experiment(directory)
+        raise
     return directory, parts
 
 
@@ -91,6 +102,8 @@ def reopen(directory: ExperimentDirectory, *, runs_trials: bool = True) -> Parts
     # What the algorithm is replayed from; the space in the state may be a later one.
     config.search_space = state["first_search_space"]
     parts = assemble(config)
+    if config.use_annotation:
+        parts.settings = replace(parts.settings, code_directory=directory.code)
     if runs_trials:
         parts.service.check(config.trial_gpu_number)
     return parts
