@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
-from tune_gp.kernel import matern, matern_slope, squared_distances
+from tune_gp.kernel import matern, matern_and_slope, matern_slope, squared_distances
 from tune_gp.process import Hyper, Process, Smoothness, fit, negative_log_posterior
 
 OWNERS = np.array([0, 1, 1, 2])
@@ -47,6 +47,14 @@ def test_matern_slope_is_the_derivative(nu: float) -> None:
     assert matern_slope(squares, nu) == pytest.approx(differences, rel=1e-5)
 
 
+@pytest.mark.parametrize("nu", [0.5, 1.5, 2.5, 3.5, math.inf])
+def test_matern_and_slope_are_both(nu: float) -> None:
+    squares = np.array([0.0, 1e-8, 0.01, 0.5, 3.0, 900.0])
+    correlation, slope = matern_and_slope(squares, nu)
+    assert correlation == pytest.approx(matern(squares, nu), rel=1e-13)
+    assert slope == pytest.approx(matern_slope(squares, nu), rel=1e-13)
+
+
 def test_posterior_follows_the_closed_formulae() -> None:
     x, new, targets = points(12), points(5, seed=1), np.sin(np.arange(12.0))
     process = Process(x, OWNERS, HYPER, FORM)
@@ -64,6 +72,14 @@ def test_posterior_at_one_point_is_the_scalar_formula() -> None:
     total = HYPER.signal + HYPER.noise + FORM.alpha
     assert mean[0] == pytest.approx(2.0 * HYPER.signal / total)
     assert variance[0] == pytest.approx(HYPER.signal - HYPER.signal**2 / total)
+
+
+def test_means_at_the_points_are_the_posterior_there() -> None:
+    x, targets = points(12), np.sin(np.arange(9.0))
+    process = Process(x, OWNERS, HYPER, FORM)
+    weights = process.weights(targets)
+    expected, _ = process.posterior(x[:9], weights)
+    assert process.means(targets, weights) == pytest.approx(expected, abs=1e-10)
 
 
 def test_extension_is_the_full_factorisation() -> None:

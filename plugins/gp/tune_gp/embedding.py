@@ -16,6 +16,7 @@ each parameter of a branch would keep the branch away from the others once more.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -31,6 +32,7 @@ Bools: TypeAlias = NDArray[np.bool_]
 Indices: TypeAlias = NDArray[np.intp]
 
 _MOST_AXES = 32  # of more options each is a random direction, nearly at right angles to the others
+_HALF_ROOT = math.sqrt(0.5)  # at this distance from the origin, at right angles, options are at distance 1
 _MOST_LISTED = 5_000  # selections of inputs that are listed beforehand
 
 
@@ -49,18 +51,31 @@ class Embedding:
         self.scales = len(varied)
         self.numeric: Indices = np.array([leaf.index for leaf in ordered], dtype=np.intp)
         number = {leaf.index: place for place, leaf in enumerate(varied)}
-        self._coded = [(leaf, _Code(leaf.domain)) for leaf in varied if not leaf.domain.is_ordered]
-        owners = [number[column] for column in self.numeric]
-        for leaf, code in self._coded:
-            owners += [number[leaf.index]] * code.width
+        plain = [leaf for leaf in varied if _is_plain(leaf.domain)]
+        self._plain: Indices = np.array([leaf.index for leaf in plain], dtype=np.intp)
+        self._sizes: Indices = np.array([leaf.domain.size for leaf in plain], dtype=np.intp)
+        self._starts: Indices = len(ordered) + np.cumsum(self._sizes) - self._sizes
+        others = [leaf for leaf in varied if not (leaf.domain.is_ordered or _is_plain(leaf.domain))]
+        self._coded = [(leaf, _Code(leaf.domain)) for leaf in others]
+        widths = [*((leaf, 1) for leaf in ordered), *((leaf, int(leaf.domain.size)) for leaf in plain)]
+        widths += [(leaf, code.width) for leaf, code in self._coded]
+        owners = [number[leaf.index] for leaf, width in widths for _ in range(width)]
         self.owners: Indices = np.array(owners, dtype=np.intp)
 
     def __call__(self, units: Floats, active: Bools) -> Floats:
         """Features of snapped coordinates, shape (n, dimensions) to (n, features)."""
-        parts = [np.where(active[:, self.numeric], units[:, self.numeric], 0.5)]
+        features = np.zeros((len(units), len(self.owners)))
+        features[:, : len(self.numeric)] = np.where(active[:, self.numeric], units[:, self.numeric], 0.5)
+        # All of them at once: one after the other they would take longer than the kernel.
+        options = np.minimum((units[:, self._plain] * self._sizes).astype(np.intp), self._sizes - 1)
+        rows = np.arange(len(units))[:, None]
+        features[rows, self._starts + options] = _HALF_ROOT * active[:, self._plain]
+        start = len(self.numeric) + int(self._sizes.sum())
         for leaf, code in self._coded:
-            parts.append(code(units[:, leaf.index]) * active[:, leaf.index, None])
-        return np.concatenate(parts, axis=1)
+            values = code(units[:, leaf.index]) * active[:, leaf.index, None]
+            features[:, start : start + code.width] = values
+            start += code.width
+        return features
 
     def pull_back(self, units: Floats, active: Bools, gradient: Floats) -> Floats:
         """From the gradient in the features to that in the ordered coordinates, 0 in the others.
@@ -75,8 +90,13 @@ class Embedding:
         return result
 
 
+def _is_plain(domain: Domain) -> bool:
+    """Whether each option has an axis of its own."""
+    return not (domain.is_ordered or isinstance(domain, InputChoice)) and domain.size <= _MOST_AXES
+
+
 class _Code:
-    """A vector for each option of an unordered domain."""
+    """A vector for each option of an unordered domain of many options, or of selections."""
 
     def __init__(self, domain: Domain) -> None:
         self._size = int(domain.size)
@@ -105,9 +125,7 @@ class _Code:
 
 
 def _directions(count: int) -> Floats:
-    """`count` vectors at distance 1 from each other, nearly so if they are many; shape (count, width)."""
-    if count <= _MOST_AXES:
-        return np.asarray(np.eye(count) * np.sqrt(0.5))
+    """`count` vectors nearly at distance 1 from each other, shape (count, _MOST_AXES)."""
     vectors = np.random.default_rng(0).standard_normal((count, _MOST_AXES))
-    normed: Floats = vectors / np.linalg.norm(vectors, axis=1, keepdims=True) * np.sqrt(0.5)
+    normed: Floats = vectors / np.linalg.norm(vectors, axis=1, keepdims=True) * _HALF_ROOT
     return normed

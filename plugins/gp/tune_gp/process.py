@@ -13,11 +13,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.blas import dtrmm
 from scipy.linalg.lapack import dpotrf, dpotri, dtrtri
 from scipy.optimize import minimize
 
 from tune_gp.embedding import Floats, Indices
-from tune_gp.kernel import matern, matern_slope, squared_distances
+from tune_gp.kernel import matern, matern_and_slope, squared_distances
 
 __all__ = ["Hyper", "Process", "Smoothness", "fit", "negative_log_posterior"]
 
@@ -77,13 +78,21 @@ class Process:
         self.hyper, self._form = hyper, form
         self._inverse_scale: Floats = 1.0 / hyper.lengths[owners]
         self._noise = hyper.noise + form.alpha
-        self._x: Floats = features * self._inverse_scale
-        covariance = hyper.signal * matern(squared_distances(self._x, self._x), form.nu)
+        self._place(features * self._inverse_scale)
+        covariance = hyper.signal * matern(self._squares(self._x), form.nu)
         np.einsum("ii->i", covariance)[:] += self._noise
         self._v: Floats = _inverse_factor(covariance)
 
     def __len__(self) -> int:
         return len(self._x)
+
+    def _place(self, x: Floats) -> None:
+        """Keep the scaled points, shape (n, features)."""
+        self._x, self._lengths = x, np.einsum("ij,ij->i", x, x)
+
+    def _squares(self, x: Floats) -> Floats:
+        """Squared distances of scaled points, shape (m, features), from the process's; shape (m, n)."""
+        return squared_distances(x, self._x, self._lengths)
 
     def extended(self, features: Floats) -> Process:
         """This process with m more points, shape (m, features); costs O(m n^2)."""
@@ -96,7 +105,7 @@ class Process:
         inner = self.hyper.signal * matern(squared_distances(x, x), self._form.nu) - rows @ rows.T
         np.einsum("ii->i", inner)[:] += self._noise
         corner = _inverse_factor(inner)
-        larger._x = np.concatenate([self._x, x])
+        larger._place(np.concatenate([self._x, x]))
         larger._v = np.zeros((n + len(x), n + len(x)))
         larger._v[:n, :n] = self._v
         larger._v[n:, :n] = -corner @ (rows @ self._v)
@@ -112,6 +121,10 @@ class Process:
         leading = self._v[: len(targets), : len(targets)]
         return (leading @ targets) @ leading
 
+    def means(self, targets: Floats, weights: Floats) -> Floats:
+        """At the first points, those of the targets, shape (n,): K w, where (K + noise) w are the targets."""
+        return targets - self._noise * weights
+
     def left_out(self, weights: Floats) -> Floats:
         """By how much each of the first points differs from what the others predict, shape (n,).
 
@@ -123,8 +136,7 @@ class Process:
 
     def covariance(self, features: Floats) -> Floats:
         """With the points, of m others; shape (m, n)."""
-        squares = squared_distances(features * self._inverse_scale, self._x)
-        return self.hyper.signal * matern(squares, self._form.nu)
+        return self.hyper.signal * matern(self._squares(features * self._inverse_scale), self._form.nu)
 
     def nearness(self, features: Floats, others: Floats) -> Floats:
         """Correlations at half the length scales: who counts as a neighbour; shape (m, n)."""
@@ -138,16 +150,17 @@ class Process:
             block = slice(start, start + _BLOCK)
             cross = self.covariance(features[block])
             mean[block] = cross[:, : len(weights)] @ weights
-            explained = cross @ self._v.T
-            variance[block] = self.hyper.signal - np.einsum("ij,ij->i", explained, explained)
+            # Half of V is 0.
+            explained = dtrmm(1.0, self._v.T, cross.T, trans_a=1)
+            variance[block] = self.hyper.signal - np.einsum("ij,ij->j", explained, explained)
         return mean, np.maximum(variance, 1e-12 * self.hyper.signal)
 
     def slopes(self, features: Floats, weights: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """`posterior`, and the gradients of both in the features, shape (m, features)."""
         x = features * self._inverse_scale
-        squares = squared_distances(x, self._x)
-        cross = self.hyper.signal * matern(squares, self._form.nu)
-        slope = 2.0 * self.hyper.signal * matern_slope(squares, self._form.nu)
+        cross, slope = matern_and_slope(self._squares(x), self._form.nu)
+        cross *= self.hyper.signal
+        slope *= 2.0 * self.hyper.signal
         explained = self._v @ cross.T
         variance = self.hyper.signal - np.einsum("ij,ij->j", explained, explained)
         mean: Floats = cross[:, : len(weights)] @ weights
@@ -222,7 +235,8 @@ def negative_log_posterior(
     hyper = Hyper.from_logs(logs)
     x = features / hyper.lengths[owners]
     squares = squared_distances(x, x)
-    function = hyper.signal * matern(squares, form.nu)
+    function, slope = matern_and_slope(squares, form.nu)
+    function *= hyper.signal
     covariance = function.copy()
     np.einsum("ii->i", covariance)[:] += hyper.noise + form.alpha
     factor = _cholesky(covariance)
@@ -233,7 +247,7 @@ def negative_log_posterior(
     weights = inverse @ targets
     value = 0.5 * float(targets @ weights) + float(np.log(np.diag(factor)).sum())
     inner = inverse - np.outer(weights, weights)  # twice the derivative of `value` in the covariance
-    by_square = inner * (hyper.signal * matern_slope(squares, form.nu))
+    by_square = inner * (hyper.signal * slope)
     # The sum over a, b of by_square_ab (x_af - x_bf)^2, for all features f.
     moved = 2.0 * (by_square.sum(axis=1) @ (x * x)) - 2.0 * (x * (by_square @ x)).sum(axis=0)
     gradient = np.empty(len(logs))

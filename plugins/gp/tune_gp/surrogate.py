@@ -110,13 +110,13 @@ class Surrogate:
         process = self._conditioned(finished.n)
         targets, factor = warp(finished.values[self._rows], straighten=self._straighten)
         weights = process.weights(targets)
-        features = self.embedding(finished.units[self._rows], finished.active[self._rows])
-        means = process.covariance(features) @ weights
+        means = process.means(targets, weights)
         errors = process.left_out(weights)
         explained = 1.0 - float(errors @ errors) / max(float(targets @ targets), 1e-300)
         failed = self._failed()
         more = np.concatenate([failed, self._running()])
         if len(more):
+            features = self.embedding(finished.units[self._rows], finished.active[self._rows])
             guesses = _guesses(process, failed, features, weights, float(targets.max()))
             process = process.extended(more)
             weights = process.weights(np.concatenate([targets, guesses]))
