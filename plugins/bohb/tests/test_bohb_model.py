@@ -38,6 +38,12 @@ def normal(x: float, mean: float, std: float) -> float:
     return math.exp(-0.5 * ((x - mean) / std) ** 2) / (std * math.sqrt(2 * math.pi))
 
 
+def cut(x: float, mean: float, std: float) -> float:
+    """The density of a normal that is cut to [0, 1]."""
+    low, high = (0.5 * math.erf((end - mean) / (std * math.sqrt(2))) for end in (0, 1))
+    return normal(x, mean, std) / (high - low)
+
+
 def test_split_takes_shares_but_no_fewer_than_the_least() -> None:
     good, bad = split(array(5, 1, 4, 2, 3, math.inf), least=2, top_n_percent=15)
     assert (good.tolist(), bad.tolist()) == ([1, 3], [4, 2, 0, 5])
@@ -57,8 +63,21 @@ def test_older_of_equals_is_better() -> None:
 
 
 def test_bandwidths_follow_the_normal_reference_rule() -> None:
-    points = array([0.0, 0.5], [1.0, 0.5])
-    assert bandwidths(points, array(0, 0)[0], 0.001) == pytest.approx([1.06 * 0.5 * 2 ** (-1 / 6), 0.001])
+    points = array([0.0, 0.4], [1.0, 0.6])
+    expected = [1.06 * 0.5 * 2 ** (-1 / 6), 1 / 4]
+    assert bandwidths(points, np.zeros(2), 0.001) == pytest.approx(expected)
+
+
+def test_bandwidths_are_wide_while_there_are_few_points() -> None:
+    def narrowest(n: int, least: float = 0.001) -> float:
+        return float(bandwidths(np.full((n, 1), 0.5), np.zeros(1), least)[0])
+
+    assert [narrowest(n) for n in (1, 3, 48, 98, 1000)] == pytest.approx([1 / 3, 1 / 5, 1 / 50, 0.01, 0.01])
+    assert narrowest(1000, least=0.02) == 0.02
+    assert bandwidths(np.full((2, 1), 1.0), np.array([4.0]), 0.001) == pytest.approx(
+        [1 / 4]
+    )  # of options, too
+    assert bandwidths(np.full((2, 1), 0.0), np.array([1.0]), 0.001) == [0.0]  # the only one
 
 
 def test_spread_of_two_options_is_that_of_zero_and_one() -> None:
@@ -78,9 +97,10 @@ def test_density_is_the_mean_of_products_of_kernels() -> None:
     points, counts = array([0.2, 0.0], [0.6, 2.0], [0.9, 2.0]), np.array([0.0, 3.0])
     density = KernelDensity(points, counts, 0.001)
     h_x = 1.06 * np.std([0.2, 0.6, 0.9]) * 3 ** (-1 / 6)
+    assert h_x > 1 / 5  # the floor of three points
     h_c = min(1.06 * math.sqrt((1 - 5 / 9) / 2) * 3 ** (-1 / 6), 2 / 3)
     expected = [
-        (normal(x, 0.2, h_x) * keep[0] + (normal(x, 0.6, h_x) + normal(x, 0.9, h_x)) * keep[1]) / 3
+        (cut(x, 0.2, h_x) * keep[0] + (cut(x, 0.6, h_x) + cut(x, 0.9, h_x)) * keep[1]) / 3
         for x, keep in ((0.3, (1 - h_c, h_c / 2)), (0.7, (h_c / 2, 1 - h_c)), (0.7, (h_c / 2, h_c / 2)))
     ]
     found = np.exp(density.log_density(array([0.3, 0.0], [0.7, 2.0], [0.7, 1.0])))
@@ -91,12 +111,12 @@ def test_density_adds_up_to_one() -> None:
     rng = np.random.default_rng(0)
     points = np.column_stack([rng.random(12), rng.integers(3, size=12)])
     density = KernelDensity(points, np.array([0.0, 3.0]), 0.001)
-    x = np.linspace(-3, 4, 7001)
+    x = (np.arange(4000) + 0.5) / 4000
     mass = sum(
-        np.exp(density.log_density(np.column_stack([x, np.full(7001, float(option))]))).sum()
+        np.exp(density.log_density(np.column_stack([x, np.full(4000, float(option))]))).mean()
         for option in range(3)
     )
-    assert mass * 0.001 == pytest.approx(1.0, abs=1e-6)
+    assert mass == pytest.approx(1.0, abs=1e-6)
 
 
 def test_density_of_many_parameters_does_not_underflow() -> None:
@@ -116,13 +136,14 @@ def test_an_only_option_changes_nothing() -> None:
 
 
 def test_candidates_are_cut_normals_around_points() -> None:
-    points = np.full((2, 1), 0.1)
-    density = KernelDensity(points, np.zeros(1), 0.05)
+    points = np.full((18, 1), 0.1)
+    density = KernelDensity(points, np.zeros(1), 0.001)
+    assert density.bandwidths == pytest.approx([0.05])
     drawn = density.sample_around(np.random.default_rng(0), 40_000, factor=3.0)[:, 0]
     assert 0 <= drawn.min() < drawn.max() <= 1
     h, a, b = 0.15, -0.1 / 0.15, 0.9 / 0.15
-    cut = 0.5 * (math.erf(b / math.sqrt(2)) - math.erf(a / math.sqrt(2)))
-    mean = 0.1 + h * (normal(a, 0, 1) - normal(b, 0, 1)) / cut
+    inside = 0.5 * (math.erf(b / math.sqrt(2)) - math.erf(a / math.sqrt(2)))
+    mean = 0.1 + h * (normal(a, 0, 1) - normal(b, 0, 1)) / inside
     # The standard error is below 0.15 / 200. 6 sigma: fails by chance about twice in 1e9 seeds.
     assert drawn.mean() == pytest.approx(mean, abs=6 * 0.15 / 200)
 

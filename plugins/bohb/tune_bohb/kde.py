@@ -2,7 +2,8 @@
 
 Numeric parameters have normal kernels, categorical ones those of Aitchison and Aitken: an option keeps its
 place with probability 1 - h, and the others share h. Bandwidths follow the normal reference rule, as in the
-authors' code, whose densities are those of statsmodels' `KDEMultivariate`.
+authors' code, whose densities are those of statsmodels' `KDEMultivariate`. Two things differ: bandwidths of
+few points are wider, and no probability lies beyond the unit cube.
 
 Aitchison, J. and Aitken, C. G. G. (1976). Multivariate binary discrimination by the kernel method.
 Biometrika 63, 413-420. https://doi.org/10.1093/biomet/63.3.413
@@ -22,6 +23,7 @@ __all__ = ["KernelDensity", "bandwidths", "spreads"]
 Floats: TypeAlias = NDArray[np.float64]
 
 _LOG_SQRT_2PI = 0.91893853320467274178
+_FINEST = 100  # bandwidths of very many points are at least 1 / _FINEST
 
 
 def spreads(points: Floats, counts: Floats) -> Floats:
@@ -43,19 +45,24 @@ def spreads(points: Floats, counts: Floats) -> Floats:
 
 
 def bandwidths(points: Floats, counts: Floats, least: float) -> Floats:
-    """The normal reference rule, 1.06 spread n^(-1 / (4 + k)), at least `least`; shape (k,).
+    """The normal reference rule, 1.06 spread n^(-1 / (4 + k)), but not below a floor; shape (k,).
 
-    That of a categorical parameter is at most (c - 1) / c, where its kernel is uniform.
+    The floor is 1 / (n + 2), at most `_FINEST` of them, as TPE's: by the rule alone, the kernels of the few
+    configurations that ever reach a large budget, which are near one another because they were chosen, are so
+    narrow that nothing but these is proposed again.
+
+    The bandwidth of a categorical parameter is at most (c - 1) / c, where its kernel is uniform.
     """
     n, k = points.shape
-    rule = np.maximum(1.06 * spreads(points, counts) * n ** (-1.0 / (4 + k)), least)
+    floor = max(least, 1.0 / min(n + 2, _FINEST))
+    rule = np.maximum(1.06 * spreads(points, counts) * n ** (-1.0 / (4 + k)), floor)
     most = np.where(counts > 0, (counts - 1) / np.maximum(counts, 1), np.inf)
     found: Floats = np.minimum(rule, most)
     return found
 
 
 class KernelDensity:
-    """The mean of the kernels around `points`, whose numeric tails reach beyond the cube as in the paper.
+    """The mean of the kernels around `points`, each cut to the unit cube.
 
     Args:
         points: Coordinates in [0, 1] and numbers of options, shape (n, k).
@@ -69,6 +76,10 @@ class KernelDensity:
         self._numeric = np.flatnonzero(counts == 0)
         self._categorical = np.flatnonzero(counts)
         self.bandwidths = bandwidths(points, counts, least)
+        h, centres = self.bandwidths[self._numeric], points[:, self._numeric]
+        self._inside = normal_cdf((1.0 - centres) / h) - normal_cdf(
+            -centres / h
+        )  # of each kernel, (n, numeric)
 
     def log_density(self, points: Floats) -> Floats:
         """Natural log at `points`, shape (m, k); shape (m,)."""
@@ -84,7 +95,7 @@ class KernelDensity:
         # (x - c)^2 as x^2 - 2 x c + c^2, a matrix product: no (m, n, k) array.
         squares = (x**2).sum(axis=1)[:, None] - 2.0 * (x @ centres.T) + (centres**2).sum(axis=1)
         result: Floats = -0.5 * np.maximum(squares, 0.0) - (np.log(h) + _LOG_SQRT_2PI).sum()
-        return result
+        return result - np.log(self._inside).sum(axis=1)
 
     def _log_categorical(self, points: Floats) -> Floats:
         result = np.zeros((len(points), len(self._points)))
