@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 
 from tune_core import Parameters, SearchSpace
-from tune_core.space import Leaf
-from tune_core.space.values import copy_json
+from tune_core.space import active_leaves, changed, value_of
 
 __all__ = ["mutate"]
 
@@ -20,30 +16,18 @@ def mutate(space: SearchSpace, parameters: Parameters, rng: np.random.Generator)
     """`parameters` with one of its active parameters drawn anew, to another value.
 
     A nested choice that is drawn anew takes another branch, whose parameters are then drawn too. All
-    others keep their very values: they are not encoded and decoded.
+    others keep their very values.
     """
-    units, active = space.encode([parameters])
-    open_to_change = [leaf for leaf in space.leaves if active[0, leaf.index] and leaf.domain.size > 1]
+    open_to_change = [leaf for leaf in active_leaves(space, parameters) if leaf.domain.size > 1]
     if not open_to_change:
         return parameters
     leaf = open_to_change[int(rng.integers(len(open_to_change)))]
+    units, active = space.encode([parameters])
     drawn = np.where(active[0], units[0], rng.random(space.dimensions))
-    before = space.snap(units)[0, leaf.index]
+    before = value_of(space, parameters, leaf)
     for _ in range(_REDRAWS):
         drawn[leaf.index] = rng.random()
-        if space.snap(drawn[None])[0, leaf.index] != before:
+        value = value_of(space, space.from_unit_cube(drawn.tolist()), leaf)
+        if leaf.domain.key(value) != leaf.domain.key(before):
             break
-    changed: Parameters = copy_json(parameters)
-    _holder(changed, leaf, space.leaves)[leaf.name] = _holder(
-        space.from_unit_cube(drawn.tolist()), leaf, space.leaves
-    )[leaf.name]
-    return changed
-
-
-def _holder(parameters: Parameters, leaf: Leaf, leaves: Sequence[Leaf]) -> dict[str, Any]:
-    """The dictionary that holds the value of an active `leaf`."""
-    if leaf.parent is None:
-        return parameters
-    parent = leaves[leaf.parent]
-    holder: dict[str, Any] = _holder(parameters, parent, leaves)[parent.name]
-    return holder
+    return changed(space, parameters, {leaf.index: value}, drawn.tolist())

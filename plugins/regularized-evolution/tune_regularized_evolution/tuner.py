@@ -16,8 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from tune_core import Parameters, SearchSpace, SearchSpaceError, Tuner
-from tune_core.space import Leaf
-from tune_core.space.values import copy_json
+from tune_core.space import changed
 
 __all__ = ["RegularizedEvolutionTuner", "mutate"]
 
@@ -74,19 +73,19 @@ class RegularizedEvolutionTuner(Tuner):
                     f"randint, not {kind}; Evolution takes every type"
                 )
         self._space = search_space
-        self._mutable = [leaf for leaf in search_space if leaf.domain.size > 1]
+        self._can_mutate = any(leaf.domain.size > 1 for leaf in search_space)
         kept = [one for one in self._population if search_space.contains(one.architecture)]
         self._population = deque(kept, maxlen=self._size)
 
     def generate_parameters(self, parameter_id: int) -> Parameters | None:
         rng = self.rng(parameter_id)
-        if len(self._population) + len(self._running) < self._size or not self._mutable:
+        if len(self._population) + len(self._running) < self._size or not self._can_mutate:
             return self._space.sample(rng)
         if not self._population:
             return None  # the whole first generation is running
         drawn = rng.integers(len(self._population), size=self._sample_size)
         parent = min((self._population[place] for place in drawn.tolist()), key=lambda one: one.value)
-        return mutate(self._mutable, parent.architecture, rng)
+        return mutate(self._space, parent.architecture, rng)
 
     def register_pending(self, parameter_id: int, parameters: Parameters) -> None:
         self._running.add(parameter_id)
@@ -100,19 +99,18 @@ class RegularizedEvolutionTuner(Tuner):
         self._running.discard(parameter_id)
 
 
-def mutate(leaves: list[Leaf], architecture: Parameters, rng: np.random.Generator) -> Parameters:
-    """A copy of `architecture` in which one of `leaves` has another value, any with equal probability.
+def mutate(space: SearchSpace, architecture: Parameters, rng: np.random.Generator) -> Parameters:
+    """A copy of `architecture` in which one decision has another value, any with equal probability.
 
     Args:
-        leaves: Of at least two values each, not empty.
+        space: Without nested choices; something in it can be decided in more than one way.
     """
+    leaves = [leaf for leaf in space if leaf.domain.size > 1]
     leaf = leaves[int(rng.integers(len(leaves)))]
-    child: Parameters = copy_json(architecture)
-    before: Any = leaf.domain.key(child[leaf.name])
+    before: Any = leaf.domain.key(architecture[leaf.name])
     number = int(rng.integers(int(leaf.domain.size) - 1))
     value = leaf.domain.at(number)
     # The values but the present one, which the last stands in for.
     if leaf.domain.key(value) == before:
         value = leaf.domain.at(int(leaf.domain.size) - 1)
-    child[leaf.name] = value
-    return child
+    return changed(space, architecture, {leaf.index: value})
