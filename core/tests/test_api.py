@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
 
+import tune
 from tune_core import (
     AskTell,
     Experiment,
     Parameters,
     SearchSpace,
+    SearchSpaceError,
     TrialState,
     TuneError,
     Tuner,
@@ -176,3 +178,45 @@ def test_progress_may_be_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ", 0/1 trials" in lines[0]
     with pytest.raises(TypeError, match="progress is 3"):
         minimize(lambda p: 0.0, SPACE, trials=1, tuner=Draws(), progress=3)  # type: ignore[arg-type]
+
+
+def test_search_space_is_read_from_the_signature() -> None:
+    def train(
+        x: Annotated[float, tune.uniform(0, 1)] = 0.5,
+        kind: Literal["a", "b"] = "a",
+        flag: bool = False,
+        layers: int = 3,
+    ) -> float:
+        assert layers == 3
+        return x if kind == "b" and flag else 2.0
+
+    experiment = minimize(train, trials=30, tuner=Draws(), seed=1)
+    assert experiment.trials()[0].parameters == {"x": 0.5, "kind": "a", "flag": False}
+    assert experiment.best is not None
+    assert experiment.best.parameters["kind"] == "b"
+
+
+def test_function_with_a_signature_is_resumed_and_may_take_its_trial() -> None:
+    def train(trial: Any, x: float = tune.uniform(0, 1)) -> float:  # type: ignore[assignment]
+        trial.report(x)
+        return x
+
+    experiment = Experiment.of_function(train, mode="minimize", trials=2, tuner=Draws(), seed=3)
+    experiment.run()
+    again = Experiment.resume(experiment.id, train, tuner=Draws())
+    again.update(trials=4)
+    again.run()
+    assert [len(again.metrics(trial)) for trial in again.trials()] == [2] * 4
+
+
+def test_signature_that_says_too_little_is_refused() -> None:
+    def nothing(x: float) -> float:
+        return x
+
+    def constant(x: float = 1.0) -> float:
+        return x
+
+    with pytest.raises(SearchSpaceError, match=r"nothing: nothing says what x may be\n  write x: Annotated"):
+        minimize(nothing, tuner=Draws())
+    with pytest.raises(SearchSpaceError, match="constant says nothing of a search space"):
+        minimize(constant, tuner=Draws())

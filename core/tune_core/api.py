@@ -104,6 +104,7 @@ class Experiment:
             tuner or config.get("tuner"),
             assessor or config.get("assessor"),
             config.get("initialPoints", ()),
+            by_name=config.get("byName", False),
         )
         return cls._made(directory, parts)
 
@@ -111,7 +112,7 @@ class Experiment:
     def of_function(
         cls,
         function: Callable[..., Any],
-        search_space: Mapping[str, Any],
+        search_space: Mapping[str, Any] | None = None,
         *,
         mode: str | Mapping[str, str],
         constraints: Mapping[str, Any] | None = None,
@@ -130,9 +131,14 @@ class Experiment:
         """
         from tune_core.experiment.manager import create_record
         from tune_core.plugins import plugins
+        from tune_core.space.signature import read_signature
         from tune_core.store.directory import create_experiment
 
         objectives = Objectives.of(mode, constraints)
+        by_name = search_space is None
+        if search_space is None:
+            search_space, defaults, _ = read_signature(function)
+            initial_points = initial_points or ([] if defaults is None else [defaults])
         if tuner is None:
             tuner = plugins().preferred("tuner", several=objectives.are_many).qualified
         parts = _function_parts(
@@ -145,10 +151,12 @@ class Experiment:
             tuner,
             assessor,
             initial_points,
+            by_name=by_name,
         )
         directory = create_experiment()
         names = {"tuner": tuner, "assessor": assessor}
         config: dict[str, Any] = {key: each if isinstance(each, str) else None for key, each in names.items()}
+        config["byName"] = by_name
         config["initialPoints"] = list(parts.settings.initial_points)
         create_record(directory, parts, config)
         return cls._made(directory, parts)
@@ -363,7 +371,7 @@ class Experiment:
 
 def minimize(
     function: Callable[..., Any],
-    search_space: Mapping[str, Any],
+    search_space: Mapping[str, Any] | None = None,
     *,
     objectives: Sequence[str] | Mapping[str, str] | None = None,
     constraints: Mapping[str, Any] | None = None,
@@ -383,7 +391,9 @@ def minimize(
         function: Takes a dictionary of parameters and returns a number; with a second argument it
             gets a `FunctionTrial`, through which it reports intermediate results. With several
             objectives, or constraints, it returns a dictionary that has them all.
-        search_space: As in a search-space file.
+        search_space: As in a search-space file. None: what the hints and defaults of the function's own
+            parameters say, which is then called with these by name, and first with its defaults. Its
+            parameter `trial`, if there is one, is the `FunctionTrial`.
         objectives: Keys of that dictionary to minimise, the primary one first; or a mapping of each to
             `minimize` or `maximize`. None: the number returned, or what is under `default`.
         constraints: Bounds on keys of it, such as `{"latency": {"max": 20}}`.
@@ -421,7 +431,7 @@ def minimize(
 
 def maximize(
     function: Callable[..., Any],
-    search_space: Mapping[str, Any],
+    search_space: Mapping[str, Any] | None = None,
     *,
     objectives: Sequence[str] | Mapping[str, str] | None = None,
     constraints: Mapping[str, Any] | None = None,
@@ -503,14 +513,16 @@ def _run(
 def _read_config(config: str | Path | Mapping[str, Any] | ExperimentConfig) -> ExperimentConfig:
     from tune_core.config.checking import check
     from tune_core.config.document import read_document
-    from tune_core.config.load import load_config, verify
+    from tune_core.config.load import annotated_space, load_config, verify
     from tune_core.config.model import ExperimentConfig
     from tune_core.config.problems import error_of
 
     if isinstance(config, str | Path):
         return load_config(config)
     model = config if isinstance(config, ExperimentConfig) else check(ExperimentConfig, dict(config))
-    if model.search_space is None and model.search_space_file is not None:
+    if model.use_annotation:
+        model.search_space = annotated_space(model)
+    elif model.search_space is None and model.search_space_file is not None:
         model.search_space = read_document(model.search_space_file).value
         model.search_space_file = None
     problems = verify(model)
@@ -529,6 +541,8 @@ def _function_parts(
     tuner: str | Tuner | Advisor | None,
     assessor: str | Assessor | None,
     initial_points: Sequence[Mapping[str, Any]],
+    *,
+    by_name: bool,
 ) -> Parts:
     from tune_core.algorithms.ask_tell import make_advisor
     from tune_core.algorithms.compose import check_configuration
@@ -553,7 +567,7 @@ def _function_parts(
         ),
         search_space=space,
         advisor=advisor,
-        service=FunctionService(function),
+        service=FunctionService(function, by_name=by_name),
         algorithm_gpus=None,
     )
 

@@ -12,6 +12,19 @@ milliseconds: the standard library only, and of that next to nothing until somet
 """
 
 from tune import utils
+from tune.spaces import (
+    branch,
+    choice,
+    lognormal,
+    loguniform,
+    normal,
+    qlognormal,
+    qloguniform,
+    qnormal,
+    quniform,
+    randint,
+    uniform,
+)
 from tune.trial import (
     get_checkpoint_dir,
     get_current_parameter,
@@ -28,6 +41,8 @@ from tune.trial import (
 from tune.utils import merge_parameter
 
 __all__ = [
+    "branch",
+    "choice",
     "get_checkpoint_dir",
     "get_current_parameter",
     "get_experiment_id",
@@ -37,8 +52,17 @@ __all__ = [
     "get_parameters",
     "get_sequence_id",
     "get_trial_id",
+    "lognormal",
+    "loguniform",
     "merge_parameter",
+    "normal",
+    "qlognormal",
+    "qloguniform",
+    "qnormal",
+    "quniform",
+    "randint",
     "report_final_result",
     "report_intermediate_result",
+    "uniform",
     "utils",
 ]

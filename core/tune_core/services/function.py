@@ -22,6 +22,7 @@ from pydantic import BaseModel
 
 from tune.channel import check_metric
 from tune_core.services.base import ServiceContext, TrainingService
+from tune_core.space.signature import TRIAL
 from tune_core.trial import Attempt, AttemptKey, Ending, Message
 
 __all__ = ["FunctionService", "FunctionTrial", "TrialStopped"]
@@ -64,6 +65,9 @@ class FunctionTrial:
 class FunctionService(TrainingService):
     """Runs `function(parameters)`, or `function(parameters, trial)`, once for each trial.
 
+    Args:
+        by_name: Call `function(**parameters)` instead, with `trial=` if it has such a parameter.
+
     A thread that does not report cannot be stopped: its trial ends when the function returns. When
     the function raises, the attempt's `stderr` has the traceback.
     """
@@ -71,9 +75,9 @@ class FunctionService(TrainingService):
     class Config(BaseModel):
         """Nothing to configure."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-        self._wants_trial = _positional_arguments(function) >= 2
+    def __init__(self, function: Callable[..., Any], *, by_name: bool = False) -> None:
+        self._function = _by_name(function) if by_name else function
+        self._wants_trial = by_name or _positional_arguments(function) >= 2
         self._trials: dict[AttemptKey, FunctionTrial] = {}
 
     async def open(self, context: ServiceContext) -> None:
@@ -129,6 +133,15 @@ class FunctionService(TrainingService):
     def _ended(self, key: AttemptKey, ending: Ending) -> None:
         self._trials.pop(key, None)
         self._events.ended(key, ending)
+
+
+def _by_name(function: Callable[..., Any]) -> Callable[..., Any]:
+    wants_trial = TRIAL in inspect.signature(function).parameters
+
+    def call(parameters: Mapping[str, Any], trial: FunctionTrial) -> Any:
+        return function(**parameters, **({TRIAL: trial} if wants_trial else {}))
+
+    return call
 
 
 def _write_traceback(directory: Path, error: BaseException) -> None:
