@@ -17,6 +17,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from tune_core.objectives import Objectives, Score
@@ -72,6 +73,10 @@ class _Seeded:
     the configuration may then have none, `update_search_space` is given an empty one, and `takes` says
     what its configurations are. For a plugin's, its `Driver` says so too."""
 
+    needs_folder: str = ""
+    """Not empty: its trials have to see the folder of `set_directory`, such as to hand files to one another.
+    The text says what to do on a platform where they do not, and where it is therefore refused."""
+
     _seed: int = 0
 
     def takes(self, parameters: Parameters) -> bool:
@@ -88,6 +93,13 @@ class _Seeded:
     def set_seed(self, seed: int) -> None:
         """Called by the kernel once, before anything else."""
         self._seed = seed
+
+    def set_directory(self, directory: Path) -> None:
+        """A folder in the experiment's own that is the algorithm's, and lasts as long as the experiment.
+
+        Called once, before `update_search_space`; not where there is no experiment. The path is absolute
+        and the same at each resume. The folder is not there until somebody makes it.
+        """
 
     def remark(self, objectives: Objectives, trials: int | None) -> str:
         """What a person should know of how this algorithm will go about it, in one line; "" for nothing.

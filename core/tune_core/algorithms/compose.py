@@ -17,6 +17,8 @@ from tune_core.json import dump_json
 from tune_core.trial import Parameters, TrialState
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tune_core.space import SearchSpace
 
 __all__ = ["TunerAdvisor", "check_configuration"]
@@ -41,6 +43,7 @@ class TunerAdvisor(Advisor):
         self.many_objectives = tuner.many_objectives  # type: ignore[misc]
         self.handles_constraints = tuner.handles_constraints  # type: ignore[misc]
         self.needs_space = tuner.needs_space  # type: ignore[misc]
+        self.needs_folder = tuner.needs_folder
         self._parameters: dict[int, Parameters] = {}  # of trials that are not over
         self._histories: dict[int, list[float]] = {}
         self._seen: dict[Hashable, Parameters | None] = {}
@@ -59,6 +62,9 @@ class TunerAdvisor(Advisor):
         self.tuner.set_seed(seed)
         if self.assessor is not None:
             self.assessor.set_seed(seed)
+
+    def set_directory(self, directory: Path) -> None:
+        self.tuner.set_directory(directory)
 
     def update_search_space(self, search_space: SearchSpace) -> None:
         self.tuner.update_search_space(search_space)

@@ -12,6 +12,8 @@ from tune_core.objectives import Objectives, Score
 from tune_core.trial import Parameters, TrialState
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tune_core.space import SearchSpace
 
 __all__ = ["FeasibleFirst", "fitted", "refusal"]
@@ -56,6 +58,7 @@ class FeasibleFirst(Advisor):
         self.default_optimize_mode = advisor.default_optimize_mode  # type: ignore[misc] # each has its own
         self.many_objectives = advisor.many_objectives  # type: ignore[misc]
         self.needs_space = advisor.needs_space  # type: ignore[misc]
+        self.needs_folder = advisor.needs_folder
         self._fences: list[_Fence] = []
 
     @property
@@ -72,6 +75,9 @@ class FeasibleFirst(Advisor):
     def set_seed(self, seed: int) -> None:
         super().set_seed(seed)
         self.advisor.set_seed(seed)
+
+    def set_directory(self, directory: Path) -> None:
+        self.advisor.set_directory(directory)
 
     def update_search_space(self, search_space: SearchSpace) -> None:
         self.advisor.update_search_space(search_space)

@@ -148,6 +148,7 @@ def verify(config: ExperimentConfig) -> list[Problem]:
     problems += _check_algorithms(sections, config.search_space, config.seed, choices)
     problems += _check_folder(config.trial_code_directory)
     problems += _check_service(config)
+    problems += _check_sight(config, choices)
     problems += _check_points(config, choices)
     problems += _check_objectives(config, choices)
     config.remarks[:] = remarks_on(config, choices)
@@ -269,6 +270,27 @@ def _check_service(config: ExperimentConfig) -> list[Problem]:
     except ConfigError as err:
         return [each.within(("trainingService",)) for each in err.problems or [Problem((), str(err))]]
     return []
+
+
+def _check_sight(config: ExperimentConfig, choices: Mapping[str, Choice]) -> list[Problem]:
+    """Trials that have to see a folder of this machine, on a platform where they do not."""
+    platform = config.training_service.platform
+    if plugins().find("training_service", platform).load().sees_folders:
+        return []
+    problems = []
+    for key in ("tuner", "advisor"):
+        if (choice := choices.get(key)) is None:
+            continue
+        try:
+            remedy = choice.make().needs_folder
+        except ConfigError:
+            continue  # which is told elsewhere
+        if remedy:
+            text = (
+                f"{choice.name} needs a folder that all trials see, and those on {platform} do not see this"
+            )
+            problems.append(Problem((key, "classArgs"), f"{text} machine's; {remedy}"))
+    return problems
 
 
 def _space(raw: Any, needed: bool) -> SearchSpace:

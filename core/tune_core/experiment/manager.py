@@ -17,7 +17,7 @@ from typing import Any
 from tune_core.algorithms.base import Advisor
 from tune_core.errors import AlgorithmError, TuneError
 from tune_core.experiment.engine import Engine, Notify
-from tune_core.experiment.replay import replay, restore
+from tune_core.experiment.replay import rebuild, restore
 from tune_core.experiment.requests import Requests
 from tune_core.experiment.settings import Limits, Settings
 from tune_core.services.base import ServiceContext, TrainingService
@@ -161,15 +161,12 @@ async def _prepare(directory: ExperimentDirectory, parts: Parts, writer: Writer,
         seed = int(restored.state["seed"])
         settings = replace(parts.settings, seed=seed, limits=Limits(**restored.state["limits"]))
 
-        def rebuild() -> int:
-            parts.advisor.set_seed(seed)
-            parts.advisor.update_search_space(parts.search_space)
-            return replay(connection, parts.advisor, restored)
-
         if restored.next_sequence:
             _log.info("replaying the record of %d trials", restored.next_sequence)
         try:
-            await asyncio.get_running_loop().run_in_executor(None, rebuild)
+            await asyncio.get_running_loop().run_in_executor(
+                None, rebuild, directory, connection, parts.advisor, parts.search_space, restored
+            )
         except TuneError:
             raise
         except Exception as err:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tune_core.errors import AlgorithmError, TuneError
 from tune_core.experiment.assemble import reopen
-from tune_core.experiment.replay import replay, restore
+from tune_core.experiment.replay import rebuild, restore
 from tune_core.experiment.requests import check_limits
 from tune_core.experiment.settings import Limits
 from tune_core.space import SearchSpace
@@ -60,9 +60,7 @@ def _ask_algorithm(directory: ExperimentDirectory, space: SearchSpace) -> None:
     connection = open_reader(directory.record)
     try:
         restored = restore(connection)
-        parts.advisor.set_seed(int(restored.state["seed"]))
-        parts.advisor.update_search_space(parts.search_space)
-        replay(connection, parts.advisor, restored)
+        rebuild(directory, connection, parts.advisor, parts.search_space, restored)
         parts.advisor.update_search_space(space)
     except TuneError:
         raise

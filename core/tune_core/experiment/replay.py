@@ -25,11 +25,12 @@ from tune_core.experiment.view import TrialView
 from tune_core.metric import orient
 from tune_core.objectives import Objectives, Score
 from tune_core.space import SearchSpace
+from tune_core.store.directory import ExperimentDirectory
 from tune_core.store.ranking import best, front
 from tune_core.store.reader import TrialRecord
 from tune_core.trial import Parameters, TrialState
 
-__all__ = ["Restored", "replay", "restore"]
+__all__ = ["Restored", "rebuild", "replay", "restore"]
 
 _log = logging.getLogger(__name__)
 
@@ -153,6 +154,24 @@ def _read_attempts(connection: sqlite3.Connection, trial: LiveTrial, objectives:
             trial.final = objectives.read_final(row[0] if row[1] is None else json.loads(row[1]))
         except MetricError as err:
             trial.refused = str(err)
+
+
+def rebuild(
+    directory: ExperimentDirectory,
+    connection: sqlite3.Connection,
+    advisor: Advisor,
+    first_space: SearchSpace,
+    restored: Restored,
+) -> None:
+    """Bring a new advisor to where the record ends; marks the live trials that it wants stopped.
+
+    Raises:
+        Exception: Whatever the algorithm raises.
+    """
+    advisor.set_seed(int(restored.state["seed"]))
+    advisor.set_directory(directory.algorithm.resolve())  # an experiment is also reached through a link
+    advisor.update_search_space(first_space)
+    replay(connection, advisor, restored)
 
 
 # One call of the algorithm: what happened, which trial, and its data.

@@ -107,6 +107,9 @@ class TrainingService(ABC):
 
     Config: ClassVar[type[BaseModel]]
 
+    sees_folders: ClassVar[bool] = False
+    """Whether trials see the folders of the manager's machine, under the same paths."""
+
     @classmethod
     def upgrade(cls, old: Old) -> Section:  # noqa: ARG003 (for services to override)
         """The service's own section, from a configuration of NNI 1.

@@ -75,6 +75,8 @@ class FunctionService(TrainingService):
     class Config(BaseModel):
         """Nothing to configure."""
 
+    sees_folders = True
+
     def __init__(self, function: Callable[..., Any], *, by_name: bool = False) -> None:
         self._function = _by_name(function) if by_name else function
         self._wants_trial = by_name or _positional_arguments(function) >= 2

@@ -51,6 +51,8 @@ class ProcessService(TrainingService, Listener):
     platform: ClassVar[str] = "local"
     """What trials find as TUNE_PLATFORM, and messages call the service."""
 
+    sees_folders: ClassVar[bool] = True
+
     def __init__(self, *, grace_s: float = 10.0, output_limit: int = 50 << 20) -> None:
         self._grace_s = grace_s
         self._output_limit = output_limit

@@ -56,6 +56,7 @@ class ExperimentDirectory:
         self.created = path / "created"  # empty and never touched again; its time says when
         self.log = path / "log"
         self.trials = path / "trials"
+        self.algorithm = path / "algorithm"  # whatever it keeps; made when it is needed
         self.code = path / "code"  # of trials, where it was rewritten for them
 
     @property
