@@ -148,6 +148,26 @@ def test_first_proposals_meet_every_part_of_every_range() -> None:
     assert Counter(point["act"] for point in points) == {"relu": 4, "tanh": 4, "elu": 4}
 
 
+def test_startup_ends_when_what_is_needed_is_under_way() -> None:
+    """Ten parameters want ten results: six that are there, and four that run."""
+    raw = {f"x{number}": {"_type": "uniform", "_value": [0, 1]} for number in range(10)}
+    tuner, strict = tuner_for(raw), tuner_for(raw, cold_start_num=6)
+    for number in range(10):
+        for one in (tuner, strict):
+            one.register_pending(number, one.generate_parameters(number))
+    for number in range(5):
+        for one in (tuner, strict):
+            one.receive_trial_result(number, {}, float(number))
+    assert tuner.is_starting
+    tuner.receive_trial_result(5, {}, 5.0)
+    assert not tuner.is_starting
+    tuner.trial_end(9, success=False)
+    assert tuner.is_starting
+    assert strict.is_starting
+    strict.receive_trial_result(5, {}, 5.0)
+    assert not strict.is_starting
+
+
 def test_running_trials_push_proposals_away() -> None:
     tuner = tuner_for(square())
     drive(tuner, bowl, 30)

@@ -30,6 +30,7 @@ from tune_gp.threads import one_thread
 
 __all__ = ["GPTuner"]
 
+_LEAST_STARTUP = 6  # results before the model is used, when others are running
 _BEST = 5  # results that candidates are mutated from
 _LENGTH = 0.25  # length scale to expect of the only parameter that is active, as a share of its range
 _NEAR = 1e-3  # from a running trial, in every coordinate: the same
@@ -72,7 +73,7 @@ class GPTuner(Tuner):
             default=None,
             ge=1,
             description="Results to have before the model is used. Null: number of parameters active on "
-            "average + 2, between 6 and 16. NNI: 10.",
+            "average + 2, between 6 and 10, of which all but 6 may still be running. NNI: 10.",
         )
         selection_num_warm_up: int = Field(
             default=384, ge=2, description="Candidates whose utility is compared. NNI: 100000."
@@ -133,7 +134,7 @@ class GPTuner(Tuner):
         embedding = Embedding(search_space.leaves)
         self._surrogate = Surrogate(embedding, self._history, form, most=self._most, straighten=self._warp)
         self._ordered = np.array([leaf.domain.is_ordered for leaf in search_space.leaves], dtype=np.bool_)
-        fitting = int(np.clip(round(active) + 2, 6, 16))
+        fitting = int(np.clip(round(active) + 2, _LEAST_STARTUP, 10))
         self._n_startup = self._cold_start or fitting
         self._carry_over(space, history)
 
@@ -191,13 +192,17 @@ class GPTuner(Tuner):
 
     @property
     def startup_trials(self) -> int:
-        """How many results the model needs; known with the search space."""
+        """How many trials come before the model; known with the search space."""
         return self._n_startup
 
     @property
     def is_starting(self) -> bool:
-        """Whether there are too few results for the model."""
-        return self._history.finished.n < self._n_startup
+        """Whether there are too few results for the model. By our own rule those that are under way count:
+        they are part of the design, and waiting for them would draw yet more trials blindly."""
+        n, running = self._history.finished.n, len(self._history.pending)
+        if self._cold_start is not None:
+            return n < self._cold_start
+        return n < _LEAST_STARTUP or n + running < self._n_startup
 
     def believe(self) -> Belief:
         """What the model says of all that was received. Only when it `is_starting` no more."""
