@@ -56,7 +56,8 @@ class Driver:
 
 @hookspec
 def tune_tuners() -> Iterable[Driver]:
-    """Tuners that a configuration may name under `tuner`. Targets: `tune_core.Tuner`.
+    """Tuners that a configuration may name under `tuner`. Targets: `tune_core.Tuner`. What the `remark` of
+    one returns is shown when a configuration that names it is validated, and when its experiment starts.
 
     Called when plugins are listed and when a name is looked up. An exception marks the plugin as
     broken, which is shown by `tune plugins list` and harms no other plugin.
