@@ -8,12 +8,13 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = sorted(path.parent for path in ROOT.glob("examples/*/config.yml"))
+CONFIGS = sorted(ROOT.glob("examples/*/config*.yml"))
 Tune = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -24,9 +25,62 @@ def copy_example(name: str, folder: Path, **changes: object) -> None:
     (folder / "config.yml").write_text(yaml.safe_dump({**config, **changes}))
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
-def test_example_is_valid_as_it_stands(example: Path, tune: Tune) -> None:
-    tune("validate", "config.yml", cwd=example)
+def both_forms(*names: str) -> pytest.MarkDecorator:
+    """Parametrizes by example and by version of its configuration."""
+    return pytest.mark.parametrize(
+        ("name", "config"), [(name, config) for name in names for config in ("config.yml", "config_v1.yml")]
+    )
+
+
+def run_example(name: str, config: str, folder: Path, tune: Tune, **changes: object) -> list[dict[str, Any]]:
+    """Run an example with another budget; returns its trials."""
+    shutil.copytree(ROOT / "examples" / name, folder, dirs_exist_ok=True)
+    content = yaml.safe_load((folder / config).read_text())
+    (folder / config).write_text(yaml.safe_dump({**content, **changes}))
+    tune("run", config)
+    trials: list[dict[str, Any]] = json.loads(tune("trial", "ls", "--json").stdout)
+    return trials
+
+
+def budget(config: str, trials: int) -> dict[str, int]:
+    return {"maxTrialNum" if config == "config_v1.yml" else "maxTrialNumber": trials}
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_example_is_valid_as_it_stands(config: Path, tune: Tune) -> None:
+    tune("validate", config.name, cwd=config.parent)
+
+
+@both_forms("sklearn-classification")
+def test_classifier_and_its_parameters_are_found(tmp_path: Path, tune: Tune, name: str, config: str) -> None:
+    trials = run_example(name, config, tmp_path, tune, **budget(config, 4))
+    assert [trial["state"] for trial in trials] == ["SUCCEEDED"] * 4
+    assert max(trial["value"] for trial in trials) > 0.9
+
+
+@both_forms("custom-tuner")
+def test_tuner_of_ones_own_finds_a_minimum(tmp_path: Path, tune: Tune, name: str, config: str) -> None:
+    trials = run_example(name, config, tmp_path, tune, trialConcurrency=4)
+    assert len(trials) == 40
+    assert min(trial["value"] for trial in trials) < 2  # of 890 at the most, and 136 on average
+
+
+@both_forms("custom-assessor")
+def test_assessor_of_ones_own_ends_what_is_stuck(tmp_path: Path, tune: Tune, name: str, config: str) -> None:
+    trials = run_example(name, config, tmp_path, tune, trialConcurrency=4, **budget(config, 12))
+    for trial in trials:
+        # From 0.056 on the first step leads away; well below, each one leads nearer.
+        if trial["parameters"]["rate"] > 0.06:
+            assert trial["state"] == "EARLY_STOPPED"
+        elif trial["parameters"]["rate"] < 0.02:
+            assert trial["state"] == "SUCCEEDED"
+    assert {trial["state"] for trial in trials} == {"EARLY_STOPPED", "SUCCEEDED"}
+
+
+@both_forms("custom-advisor")
+def test_advisor_of_ones_own_ends_what_is_behind(tmp_path: Path, tune: Tune, name: str, config: str) -> None:
+    trials = run_example(name, config, tmp_path, tune, trialConcurrency=4, **budget(config, 15))
+    assert {trial["state"] for trial in trials} == {"EARLY_STOPPED", "SUCCEEDED"}
 
 
 def test_digits_finds_a_good_classifier(tmp_path: Path, tune: Tune) -> None:
