@@ -127,6 +127,13 @@ def test_search_space_is_refused_where_it_would_not_be_searched(configured: Call
     assert problem == f"exp.yml:7:1: searchSpace: {said}"
 
 
+def test_search_space_cannot_be_given_later(configured: Callable[[str], Any]) -> None:
+    with pytest.raises(SearchSpaceError, match="Grows brings a space of its own"):
+        assemble(configured(CONFIG)).check_space(
+            SearchSpace.parse({"y": {"_type": "uniform", "_value": [0, 1]}})
+        )
+
+
 def test_other_algorithms_still_need_a_search_space(configured: Callable[[str], Any]) -> None:
     text = CONFIG.replace("grows", "echo")
     assert refusal(configured, text) == ["exp.yml: searchSpace or searchSpaceFile is required"]

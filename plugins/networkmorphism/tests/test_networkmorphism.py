@@ -13,7 +13,7 @@ from tune_networkmorphism.morphs import morph_from_json
 from tune_networkmorphism.search import Candidate, anneal, wander
 from tune_networkmorphism.tuner import NetworkMorphismTuner
 
-from tune_core import AskTell, NoMoreTrial, Observation, SearchSpace, SearchSpaceError, Tuner
+from tune_core import AskTell, NoMoreTrial, Objectives, Observation, SearchSpace, SearchSpaceError, Tuner
 from tune_core.config import AlgorithmConfig, choose
 from tune_core.errors import ConfigError
 
@@ -246,6 +246,16 @@ def test_wrong_arguments_are_refused(arguments: dict[str, Any], message: str) ->
     config = AlgorithmConfig.model_validate({"name": "networkmorphism", "classArgs": arguments})
     with pytest.raises(ConfigError, match=message):
         choose("tuner", config).make()
+
+
+def test_validation_says_what_networks_read() -> None:
+    text = NetworkMorphismTuner(**SMALL, default_model_len=2).remark(Objectives(), None)
+    assert text == (
+        "networks read images of 3 by 12 by 12 and give 2 numbers; "
+        "the first is conv3-8 pool conv3-8 pool mean dense8 dense2, 930 weights"
+    )
+    rows = NetworkMorphismTuner(task="common", input_width=7).remark(Objectives(), 5)
+    assert rows.startswith("networks read rows of 7 features and give 10 numbers; the first is dense64")
 
 
 def test_arguments_of_nni_are_accepted() -> None:

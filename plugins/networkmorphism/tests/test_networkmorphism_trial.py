@@ -90,6 +90,16 @@ def test_second_attempt_goes_on_with_its_own_weights(as_trial: Any) -> None:
     assert torch.equal(answers(first), answers(again))
 
 
+def test_trials_that_are_functions_say_their_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    parent = load({"graph": FIRST.to_json()}, number=0)
+    save(parent, number=0)
+    save(load({"graph": FIRST.to_json()}, number=1), number=1)
+    child = load(child_of(FIRST, 0), number=2)
+    assert child.origin == "trial 0"
+    assert torch.allclose(answers(parent), answers(child), atol=1e-5)
+
+
 def test_half_precision_weights_are_inherited(as_trial: Any) -> None:
     as_trial(0)
     parent = load({"graph": FIRST.to_json()})

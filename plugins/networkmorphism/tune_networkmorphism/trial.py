@@ -30,7 +30,9 @@ __all__ = ["load", "save"]
 _log = logging.getLogger(__name__)
 
 
-def load(parameters: Mapping[str, Any] | str, folder: str | Path | None = None) -> Network:
+def load(
+    parameters: Mapping[str, Any] | str, folder: str | Path | None = None, number: int | None = None
+) -> Network:
     """The network to train.
 
     It has the weights of an earlier attempt at this trial if there was one that saved them, else those
@@ -40,6 +42,7 @@ def load(parameters: Mapping[str, Any] | str, folder: str | Path | None = None) 
     Args:
         parameters: What `tune.get_next_parameter()` returned.
         folder: Where all trials keep weights, if not in their checkpoint folders.
+        number: Of the trial, where it is not a process of its own: `FunctionTrial.sequence`, or `Asked.id`.
 
     Raises:
         GraphError: The parameters hold no network.
@@ -48,8 +51,9 @@ def load(parameters: Mapping[str, Any] | str, folder: str | Path | None = None) 
     content = json.loads(parameters) if isinstance(parameters, str) else parameters
     network = graph.produce_torch_model()
     assert isinstance(network, Network)
-    number, parent = tune.get_sequence_id(), content.get("parent")
-    own = _own_file(folder)
+    number = tune.get_sequence_id() if number is None else number
+    parent = content.get("parent")
+    own = _file(folder, number)
     if own.exists() and (saved := _read(own)) is not None and saved[0].to_json() == graph.to_json():
         network.load_state_dict(_tensors(saved[1]))
         network.origin = "an earlier attempt"
@@ -62,7 +66,7 @@ def load(parameters: Mapping[str, Any] | str, folder: str | Path | None = None) 
     return network
 
 
-def save(model: nn.Module, folder: str | Path | None = None) -> Path:
+def save(model: nn.Module, folder: str | Path | None = None, number: int | None = None) -> Path:
     """Leave the weights of `model` for its children, and for another attempt at this trial.
 
     As often as you like: the file is replaced in one go. Returns its path.
@@ -70,14 +74,14 @@ def save(model: nn.Module, folder: str | Path | None = None) -> Path:
     Args:
         model: What `load` or `json_to_graph(...).produce_torch_model()` returned, maybe compiled or in
             DataParallel.
-        folder: As for `load`.
+        folder, number: As for `load`.
     """
     inner: Any = model
     while not isinstance(inner, Network):
         inner = getattr(inner, "module", None) or getattr(inner, "_orig_mod", None)
         if inner is None:
             raise TypeError(f"{type(model).__name__} is no network of tune_networkmorphism")
-    path = _own_file(folder)
+    path = _file(folder, tune.get_sequence_id() if number is None else number)
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f"{path.name}.{os.getpid()}")
     state = {name: value.detach().cpu() for name, value in inner.state_dict().items()}
@@ -86,15 +90,12 @@ def save(model: nn.Module, folder: str | Path | None = None) -> Path:
     return path
 
 
-def _own_file(folder: str | Path | None) -> Path:
-    name = _file_name(tune.get_sequence_id())
+def _file(folder: str | Path | None, number: int) -> Path:
+    """Where trial `number` keeps its weights if this is it, or if they all keep them in `folder`."""
+    name = f"networkmorphism-{number}.pt"
     if folder is None:
         return Path(tune.get_checkpoint_dir(), name)
     return Path(folder, tune.get_experiment_id(), name)
-
-
-def _file_name(number: int) -> str:
-    return f"networkmorphism-{number}.pt"
 
 
 def _grown(parent: int, morphs: Any, graph: Graph, folder: str | Path | None, number: int) -> State:
@@ -103,12 +104,11 @@ def _grown(parent: int, morphs: Any, graph: Graph, folder: str | Path | None, nu
     Raises:
         GraphError: They are not there, or do not fit.
     """
-    name = _file_name(parent)
+    place = _file(folder, parent)
     if folder is not None:
-        found = [path for path in [Path(folder, tune.get_experiment_id(), name)] if path.exists()]
+        found = [place] if place.exists() else []
     else:  # <experiment>/trials/<trial>/checkpoint
-        trials = Path(tune.get_checkpoint_dir()).absolute().parents[1]
-        found = list(trials.glob(f"*/checkpoint/{name}"))
+        found = list(place.absolute().parents[2].glob(f"*/checkpoint/{place.name}"))
     saved = _read(found[0]) if found else None
     if saved is None:
         raise GraphError(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from tune_core import NoMoreTrial, Parameters, SearchSpace, SearchSpaceError, Tuner
+from tune_core import NoMoreTrial, Objectives, Parameters, SearchSpace, SearchSpaceError, Tuner
 from tune_core.errors import SpaceProblem
 from tune_networkmorphism.distance import Outline, outline
 from tune_networkmorphism.generator import convolutional, multilayer_perceptron
@@ -149,6 +149,14 @@ class NetworkMorphismTuner(Tuner):
                 text = f"it {what} {list(there)}, where this experiment has {list(wanted)}"
                 raise SearchSpaceError(text, [SpaceProblem("graph", text)])
         return True
+
+    def remark(self, objectives: Objectives, trials: int | None) -> str:
+        shape = " by ".join(map(str, self._first.input_shape))
+        what = f"images of {shape}" if len(self._first.input_shape) > 1 else f"rows of {shape} features"
+        return (
+            f"networks read {what} and give {self._first.shapes[self._first.output][0]} numbers; "
+            f"the first is {self._first.describe()}"
+        )
 
     def generate_parameters(self, parameter_id: int) -> Parameters | None:
         first = Candidate(None, (), self._first)
