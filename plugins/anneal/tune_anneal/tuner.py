@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -48,11 +48,23 @@ class AnnealTuner(Tuner):
         shrink_coef: float = Field(
             default=0.1, ge=0, description="After T results 1 / (1 + T * shrink_coef) of the width is left."
         )
+        parallel_optimize: bool = Field(
+            default=False, description="NNI 1's; has no effect: running trials are nothing to draw near."
+        )
+        constant_liar_type: Literal["min", "max", "mean"] = Field(
+            default="min", description="NNI 1's; has no effect."
+        )
 
     default_optimize_mode: ClassVar[str] = "minimize"
     replays_proposals: ClassVar[bool] = False
 
-    def __init__(self, avg_best_idx: float = 2.0, shrink_coef: float = 0.1) -> None:
+    def __init__(
+        self,
+        avg_best_idx: float = 2.0,
+        shrink_coef: float = 0.1,
+        parallel_optimize: bool = False,  # noqa: ARG002 (taken so that old configurations run)
+        constant_liar_type: str = "min",  # noqa: ARG002
+    ) -> None:
         self._mean_place = avg_best_idx
         self._shrink_coef = shrink_coef
         self._results: list[tuple[Parameters, float]] = []

@@ -314,3 +314,13 @@ def test_ask_and_tell_does_not_grow_with_history() -> None:
     first = seconds(300)
     fill(320, 5000)
     assert seconds(5000) < 3 * first + 0.1  # per-trial Python work would make it sixteen times as long
+
+
+def test_old_way_to_say_what_running_trials_count_as() -> None:
+    def liar(**arguments: Any) -> str | None:
+        return TPETuner(**arguments)._args.constant_liar_type
+
+    assert liar(parallel_optimize=True) == "best"
+    assert liar(parallel_optimize=True, constant_liar_type="max") == "worst"
+    assert liar(parallel_optimize=False, constant_liar_type="mean") == liar()
+    assert liar(parallel_optimize=True, tpe_args={"constant_liar_type": None}) is None

@@ -15,7 +15,7 @@ where l / g is. Where this tuner departs from the papers, the reason stands besi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -61,6 +61,14 @@ class TPETuner(Tuner):
         model_config = ConfigDict(extra="forbid")
 
         tpe_args: TpeArguments = Field(default=TpeArguments(), description="Options of the model.")
+        parallel_optimize: bool = Field(
+            default=False,
+            description="NNI 1's: take running trials to have the result that `constant_liar_type` says. "
+            "False leaves that to `tpe_args`.",
+        )
+        constant_liar_type: Literal["min", "max", "mean"] = Field(
+            default="min", description="NNI 1's: min is the best result so far, max the worst."
+        )
 
     default_optimize_mode: ClassVar[str] = "minimize"
     many_objectives: ClassVar[bool] = True
@@ -68,8 +76,16 @@ class TPETuner(Tuner):
     # All state comes from what was registered and received; proposing leaves no trace.
     replays_proposals: ClassVar[bool] = False
 
-    def __init__(self, tpe_args: TpeArguments | Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        tpe_args: TpeArguments | Mapping[str, Any] | None = None,
+        parallel_optimize: bool = False,
+        constant_liar_type: str = "min",
+    ) -> None:
         self._args = TpeArguments.model_validate({} if tpe_args is None else tpe_args)
+        if parallel_optimize and "constant_liar_type" not in self._args.model_fields_set:
+            given = {**self._args.model_dump(), "constant_liar_type": constant_liar_type}
+            self._args = TpeArguments.model_validate(given)
         self._space = SearchSpace({}, ())
         self._history = History(0)
 
