@@ -62,8 +62,8 @@ class AnnealTuner(Tuner):
         self,
         avg_best_idx: float = 2.0,
         shrink_coef: float = 0.1,
-        parallel_optimize: bool = False,  # noqa: ARG002 (taken so that old configurations run)
-        constant_liar_type: str = "min",  # noqa: ARG002
+        parallel_optimize: bool = False,  # both so that old configurations run
+        constant_liar_type: str = "min",
     ) -> None:
         self._mean_place = avg_best_idx
         self._shrink_coef = shrink_coef
