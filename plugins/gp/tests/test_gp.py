@@ -180,6 +180,19 @@ def test_running_trials_push_proposals_away() -> None:
     assert gaps.min() > 1e-3
 
 
+def test_batch_explores_half_of_the_time_once_the_model_is_grown() -> None:
+    tuner = tuner_for(square())
+    done = drive(tuner, bowl, 18)
+    assert not any(tuner._explores(number) for number in range(100))  # nothing runs
+    tuner.register_pending(18, {"x": 0.9, "y": 0.9})
+    assert abs(sum(tuner._explores(number) for number in range(400)) - 200) < 60  # 6 sigma
+    for other, results in ((tuner_for(square()), 17), (tuner_for(square(), utility="poi"), 18)):
+        for number, (parameters, value) in enumerate(done[:results]):
+            tell(other, number, parameters, value)
+        other.register_pending(18, {"x": 0.9, "y": 0.9})
+        assert not any(other._explores(number) for number in range(100))
+
+
 def test_region_without_results_is_left() -> None:
     """Trials beyond 0.5 fail; the best of what would be there pulls in vain."""
     tuner = tuner_for(square())

@@ -10,6 +10,7 @@ from tune_gp.acquisition import (
     Acquisition,
     log_expected_improvement,
     log_probability_of_improvement,
+    pure_exploration,
     upper_bound,
 )
 
@@ -65,7 +66,13 @@ def test_log_of_a_tiny_improvement_is_precise(z: float) -> None:
     assert found == pytest.approx(near, rel=1e-6)
 
 
-@pytest.mark.parametrize("utility", ["ei", "ucb", "poi"])
+def test_pure_exploration_is_the_deviation_where_the_best_may_be() -> None:
+    mean, deviation = np.array([0.0, 1.4, 1.6, 3.0]), np.array([0.1, 1.0, 1.0, 2.0])
+    found = pure_exploration(mean, deviation, best=1.0)
+    assert found == pytest.approx([0.1, 1.0, 1.0 - 10 * 0.1, 2.0 - 10 * 1.0])
+
+
+@pytest.mark.parametrize("utility", ["ei", "ucb", "poi", "pe"])
 @pytest.mark.parametrize(("mean", "deviation", "best", "xi"), [*CASES, (40.0, 1.0, 0.0, 0.0)])
 def test_slopes_are_differences(utility: str, mean: float, deviation: float, best: float, xi: float) -> None:
     acquisition, step = Acquisition(utility, best, 2.0, xi), 1e-6  # type: ignore[arg-type]

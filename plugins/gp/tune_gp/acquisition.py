@@ -1,4 +1,5 @@
-"""How much a configuration promises: the utilities of NNI's GP tuner, for results to be minimised.
+"""How much a configuration promises: the utilities of NNI's GP tuner, and one for batches, for results to be
+minimised.
 
 Each is given the posterior mean and standard deviation of the function, and answers with a number of
 which more is better. Expected improvement and its probability are answered as logarithms, which do not
@@ -20,13 +21,19 @@ from tune_gp.embedding import Floats
 
 __all__ = [
     "Acquisition",
+    "Aim",
     "Utility",
     "log_expected_improvement",
     "log_probability_of_improvement",
+    "pure_exploration",
     "upper_bound",
 ]
 
 Utility: TypeAlias = Literal["ei", "ucb", "poi"]
+Aim: TypeAlias = Literal["ei", "ucb", "poi", "pe"]
+
+_OPTIMISM = 0.5  # deviations below the mean that still count as possible
+_PENALTY = 10.0  # of a point's being worse than that, per unit; both are of Song et al. (2024)
 
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 _ROOT_HALF_PI = math.sqrt(0.5 * math.pi)
@@ -64,9 +71,18 @@ def upper_bound(mean: Floats, deviation: Floats, kappa: float) -> Floats:
     return kappa * deviation - mean
 
 
+def pure_exploration(mean: Floats, deviation: Floats, best: float) -> Floats:
+    """The deviation, where the function may be better than `best`: what is best there is still to be learnt.
+
+    Contal, E. et al. (2013). Parallel Gaussian process optimization with upper confidence bound and pure
+    exploration. ECML PKDD. https://arxiv.org/abs/1304.5350
+    """
+    return deviation - _PENALTY * np.maximum(mean - _OPTIMISM * deviation - best, 0.0)
+
+
 @dataclass(frozen=True)
 class Acquisition:
-    """One of the three, with its constants.
+    """One of the four, with its constants.
 
     Attributes:
         best: What to improve on.
@@ -74,7 +90,7 @@ class Acquisition:
         xi: By how much to improve on it.
     """
 
-    utility: Utility
+    utility: Aim
     best: float
     kappa: float
     xi: float
@@ -82,6 +98,8 @@ class Acquisition:
     def __call__(self, mean: Floats, deviation: Floats) -> Floats:
         if self.utility == "ucb":
             return upper_bound(mean, deviation, self.kappa)
+        if self.utility == "pe":
+            return pure_exploration(mean, deviation, self.best)
         if self.utility == "poi":
             return log_probability_of_improvement(mean, deviation, self.best, self.xi)
         return log_expected_improvement(mean, deviation, self.best, self.xi)
@@ -90,6 +108,9 @@ class Acquisition:
         """Derivatives with respect to mean and deviation, both of shape (m,)."""
         if self.utility == "ucb":
             return np.full_like(mean, -1.0), np.full_like(mean, self.kappa)
+        if self.utility == "pe":
+            penalty = _PENALTY * (mean - _OPTIMISM * deviation > self.best)
+            return -penalty, 1.0 + _OPTIMISM * penalty
         z = (self.best - self.xi - mean) / deviation
         log_density = -0.5 * z * z - _LOG_SQRT_2PI
         if self.utility == "poi":

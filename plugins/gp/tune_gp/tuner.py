@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tune_core import Parameters, SearchSpace, Tuner
 from tune_core.space import Leaf
-from tune_gp.acquisition import Acquisition, Utility
+from tune_gp.acquisition import Acquisition, Aim, Utility
 from tune_gp.embedding import Bools, Embedding, Floats, Indices
 from tune_gp.history import History
 from tune_gp.process import Smoothness
@@ -31,6 +31,7 @@ from tune_gp.threads import one_thread
 __all__ = ["GPTuner"]
 
 _LEAST_STARTUP = 6  # results before the model is used, when others are running
+_YOUNG = 3  # times as many results as at the start: a batch then begins to explore
 _BEST = 5  # results that candidates are mutated from
 _LENGTH = 0.25  # length scale to expect of the only parameter that is active, as a share of its range
 _NEAR = 1e-3  # from a running trial, in every coordinate: the same
@@ -162,10 +163,19 @@ class GPTuner(Tuner):
         self._history.fail(parameter_id)
 
     def generate_parameters(self, parameter_id: int) -> Parameters:
-        return self.propose(parameter_id, self._utility, self._kappa)
+        aim: Aim = "pe" if self._explores(parameter_id) else self._utility
+        return self.propose(parameter_id, aim, self._kappa)
+
+    def _explores(self, parameter_id: int) -> bool:
+        """Whether to learn where the best may be, beside trials that run: every other time, and not while
+        the model is so young that it may be nearly anywhere."""
+        history = self._history
+        if self._utility != "ei" or not history.pending or history.finished.n < _YOUNG * self._n_startup:
+            return False
+        return bool(self.rng(parameter_id, stream=5).random() < 0.5)
 
     def propose(
-        self, parameter_id: int, utility: Utility, kappa: float, branch: Branch | None = None
+        self, parameter_id: int, utility: Aim, kappa: float, branch: Branch | None = None
     ) -> Parameters:
         """`generate_parameters` with a utility for this once.
 
@@ -177,9 +187,7 @@ class GPTuner(Tuner):
         with one_thread():
             return self._propose(parameter_id, utility, kappa, branch)
 
-    def _propose(
-        self, parameter_id: int, utility: Utility, kappa: float, branch: Branch | None
-    ) -> Parameters:
+    def _propose(self, parameter_id: int, utility: Aim, kappa: float, branch: Branch | None) -> Parameters:
         belief = self.believe()
         units = self._history.finished.units[belief.rows]
         inside = np.flatnonzero(branch.holds(units)) if branch else np.arange(len(units))
