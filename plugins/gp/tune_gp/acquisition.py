@@ -109,7 +109,7 @@ class Acquisition:
         if self.utility == "ucb":
             return np.full_like(mean, -1.0), np.full_like(mean, self.kappa)
         if self.utility == "pe":
-            penalty = _PENALTY * (mean - _OPTIMISM * deviation > self.best)
+            penalty = np.where(mean - _OPTIMISM * deviation > self.best, _PENALTY, 0.0)
             return -penalty, 1.0 + _OPTIMISM * penalty
         z = (self.best - self.xi - mean) / deviation
         log_density = -0.5 * z * z - _LOG_SQRT_2PI
