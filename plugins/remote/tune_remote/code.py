@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_core import TrainingServiceError
-from tune_remote.ignore import Rules, parse_rules
+from tune_core.services.ignore import IGNORE_FILES, RulesAbove, is_left_out, parse_rules
 
 __all__ = ["PIECE", "CodeChangedError", "CodeTree", "Entry", "scan"]
 
@@ -36,7 +36,6 @@ _CHUNK = 1 << 20
 _LARGEST = 10
 _RESTLESS_TRIES = 3
 _RACY_S = 2.0  # a file changed again within the clock's tick would look the same
-_IGNORE_FILES = (".nniignore", ".tuneignore")
 _ALWAYS_OUT = (".git", "__pycache__")
 _RECORD = "experiment.sqlite"  # a folder that has it is an experiment
 
@@ -148,9 +147,6 @@ def scan(folder: Path, limit: int, experiment: Path, earlier: CodeTree | None = 
     return CodeTree(root, entries, walk.remarks())
 
 
-_Above = tuple[tuple[str, Rules], ...]  # the rules of the folders on the way down, by their paths
-
-
 class _Walk:
     """Collects what belongs to the code, without reading any of it."""
 
@@ -161,7 +157,7 @@ class _Walk:
         self._outside: list[str] = []
         self._special: list[str] = []
 
-    def descend(self, folder: str, above: _Above) -> None:
+    def descend(self, folder: str, above: RulesAbove) -> None:
         """Look at one folder and, unless they are left out, at those below."""
         try:
             with os.scandir(os.path.join(self._root, folder)) as found:
@@ -170,7 +166,7 @@ class _Walk:
             if folder and (_RECORD in names or os.path.join(self._root, folder) == self._experiment):
                 self.entries.pop()  # the folder itself
                 return
-            files = [Path(self._root, folder, name) for name in _IGNORE_FILES if name in names]
+            files = [Path(self._root, folder, name) for name in IGNORE_FILES if name in names]
             text = b"\n".join(file.read_bytes() for file in files if file.is_file())
         except FileNotFoundError:
             return  # removed at this moment
@@ -193,16 +189,12 @@ class _Walk:
             told.append(f"neither files, folders nor links, and not sent: {_some(self._special)}")
         return told
 
-    def _is_out(self, path: str, is_folder: bool, rules: _Above) -> bool:
+    def _is_out(self, path: str, is_folder: bool, rules: RulesAbove) -> bool:
         if os.path.basename(path) in _ALWAYS_OUT:
             return True
-        for base, each in reversed(rules):
-            verdict = each.decide(os.fsencode(path[len(base) + bool(base) :]), is_folder)
-            if verdict is not None:
-                return verdict
-        return False
+        return is_left_out(path, is_folder, rules)
 
-    def _add(self, found: os.DirEntry[str], path: str, rules: _Above) -> None:
+    def _add(self, found: os.DirEntry[str], path: str, rules: RulesAbove) -> None:
         try:
             info = found.stat(follow_symlinks=False)
             if stat.S_ISDIR(info.st_mode):

@@ -10,12 +10,17 @@ https://git-scm.com/docs/gitignore
 
 from __future__ import annotations
 
+import os
 import re
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
-__all__ = ["Rules", "parse_rules"]
+__all__ = ["IGNORE_FILES", "Rules", "RulesAbove", "is_left_out", "parse_rules"]
+
+IGNORE_FILES = (".nniignore", ".tuneignore")
+"""In any folder of the code; where a folder has both, the second comes last and so decides."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,19 @@ class Rules:
             if rule.pattern.fullmatch(path if rule.anchored else name):
                 return not rule.negated
         return None
+
+
+RulesAbove: TypeAlias = tuple[tuple[str, Rules], ...]
+"""The rules of the folders on the way down to a place, by the paths of those folders."""
+
+
+def is_left_out(path: str, is_folder: bool, above: RulesAbove) -> bool:
+    """Whether the rules of the folders above leave out what is at `path`."""
+    for base, rules in reversed(above):
+        verdict = rules.decide(os.fsencode(path[len(base) + bool(base) :]), is_folder)
+        if verdict is not None:
+            return verdict
+    return False
 
 
 def parse_rules(text: bytes) -> Rules:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tune_remote.ignore import Rules, parse_rules
+
+from tune_core.services.ignore import Rules, parse_rules
 
 NAMES = st.sampled_from(
     ["a", "b", "ab", "a.py", "b.py", "lib", "data", "A1", "-", "[", "#x", "!y", "x ", "ü"]
