@@ -27,6 +27,7 @@ __all__ = ["PPOTuner"]
 
 _WARMER = (1.5, 2.0, 3.0, 5.0, 10.0, 1000.0)  # temperatures, where the policy repeats itself
 _DRAWS_EACH = 8
+_MOST_REPEATS = 5  # in one proposal: a policy that is sure of itself would learn from them for ever
 
 
 class PPOTuner(Tuner):
@@ -124,7 +125,7 @@ class PPOTuner(Tuner):
         """What the policy writes next that was not tried before; what was teaches it once more."""
         self._refuse_if_used_up()
         rng = self.rng(parameter_id)
-        for _ in range(self._size):
+        for _ in range(_MOST_REPEATS):
             parameters = self._policy.write(rng)
             if self._space.is_forbidden(parameters):
                 continue
