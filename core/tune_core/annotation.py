@@ -8,7 +8,14 @@ from typing import Any
 
 from tune_core.trial import Parameters
 
-__all__ = ["Annotation", "annotation"]
+__all__ = ["ORIGIN", "Annotation", "annotation"]
+
+ORIGIN = ".tune-origin"
+"""A file in an expanded folder: the path of the folder that it was made from.
+
+A link in the expanded folder to the like place in that one stands for what is there; this tells it from
+a link of the user's, for platforms that send the code elsewhere.
+"""
 
 
 class Annotation(ABC):
@@ -31,7 +38,7 @@ class Annotation(ABC):
         """Fill `target`, an empty folder, with the code that trials run.
 
         What need not be rewritten is linked: `target` is on the same machine as `code`, and trials on
-        others get what the links lead to.
+        others get what the links lead to, which `ORIGIN` lets their platform tell from the user's links.
 
         Raises:
             ConfigError: As `search_space`.

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from tune_core.store.directory import ExperimentDirectory
     from tune_core.store.reader import MetricRecord, TrialRecord
 
+__all__ = ["clean_lines", "new_folder", "print_trials", "trial", "trial_row"]
+
 _PAGE = 100
 _LAST_LINES = 10
 
@@ -184,7 +186,7 @@ def fetch(trial: str, experiment: str | None, attempt: int | None, target: Path 
         found = record.trial(trial)
     number = found.attempt if attempt is None else attempt
     target = target or Path(f"trial-{found.sequence}")
-    with _whole(target) as folder:
+    with new_folder(target) as folder:
         asyncio.run(fetch(directory, found, number, folder))
         sizes = [path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()]
     print(f"{len(sizes)} files of trial {found.sequence} ({size(sum(sizes))}) are in {target}")
@@ -214,13 +216,13 @@ def codegen(trial: str, experiment: str | None, target: Path | None) -> None:
     if not config.get("useAnnotation"):
         raise TuneError(f"experiment {directory.id} has no annotated code: useAnnotation is not set")
     target = target or Path(f"trial-{found.sequence}-code")
-    with _whole(target) as folder:
+    with new_folder(target) as folder:
         annotation().generate(Path(config["trialCodeDirectory"]), found.parameters, folder)
     print(f"the code of trial {found.sequence} is in {target}")
 
 
 @contextlib.contextmanager
-def _whole(target: Path) -> Iterator[Path]:
+def new_folder(target: Path) -> Iterator[Path]:
     """A folder that gets the name `target` when all went well; otherwise nothing is left."""
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise TuneError(f"{target}: is there already\n  name another folder: --to FOLDER")

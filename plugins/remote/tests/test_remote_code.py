@@ -310,3 +310,47 @@ def test_file_that_never_rests_is_named(code: Path) -> None:
     finally:
         stop.set()
         writer.join()
+
+
+def test_rewritten_code_is_sent_with_what_its_links_stand_for(tmp_path: Path) -> None:
+    origin, code = tmp_path / "project", tmp_path / "experiment" / "code"
+    put(origin, train="as it was", data__set__a="rows", data__junk="no", readme="words")
+    (origin / ".tuneignore").write_text("/data/junk\n")
+    (origin / "data" / "out").symlink_to("/nowhere/else")
+    (origin / "data" / "in").symlink_to(origin / "readme")
+    put(code, train="rewritten", **{".tune-origin": f"{origin}\n"})
+    for name in ("data", "readme", ".tuneignore"):
+        (code / name).symlink_to(origin / name)
+    (code / "users").symlink_to("/nowhere/users")
+    tree = look(code, experiment=code.parent)
+    kinds = {each.path: each.kind for each in tree.entries}
+    assert kinds == {
+        ".tuneignore": "file",
+        "data": "dir",
+        "data/in": "link",
+        "data/out": "link",
+        "data/set": "dir",
+        "data/set/a": "file",
+        "readme": "file",
+        "train": "file",
+        "users": "link",
+    }
+    assert read(tree, "train") == b"rewritten"
+    assert read(tree, "data/set/a") == b"rows"
+    assert read(tree, "readme") == b"words"
+    assert entry(tree, "data/in")["target"] == "../readme"
+    assert tree.remarks == [
+        "links that lead out of the code directory are sent as they are: data/out, users",
+    ]
+    again = look(code, experiment=code.parent, earlier=tree)
+    assert again.digest == tree.digest
+    assert read(again, "data/set/a") == b"rows"
+
+
+def test_users_own_code_has_no_origin(tmp_path: Path) -> None:
+    origin, code = tmp_path / "project", tmp_path / "code"
+    put(origin, secret="x")
+    put(code, **{".tune-origin": f"{origin}\n"})
+    (code / "secret").symlink_to(origin / "secret")
+    assert paths(look(code)) == [".tune-origin", "secret"]
+    assert entry(look(code), "secret")["kind"] == "link"

@@ -8,7 +8,8 @@ Left out are `.git`, `__pycache__`, folders of experiments and links to them, an
 and `.nniignore` say, in any folder and by the rules of gitignore; where a folder has both,
 `.tuneignore` comes last and so decides. Links are links: they are not followed. One to a place
 outside is sent as it is, since that place may be there on the machine too; an absolute one to a
-place inside is made relative, since the copy is elsewhere.
+place inside is made relative, since the copy is elsewhere. Code that was rewritten for its trials has
+links to what was not: these are taken for what they lead to.
 """
 
 # Names from the disk stay text: there may be many, with any bytes in them.
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_core import TrainingServiceError
+from tune_core.annotation import ORIGIN
 from tune_core.services.ignore import IGNORE_FILES, RulesAbove, is_left_out, parse_rules
 
 __all__ = ["PIECE", "CodeChangedError", "CodeTree", "Entry", "scan"]
@@ -53,6 +55,7 @@ class Entry:
 
     Attributes:
         seen: What `stat` said of the file when it was hashed; None if it had just been changed.
+        place: Where it lies, if that is not at `path` in the code directory.
     """
 
     path: str
@@ -62,6 +65,7 @@ class Entry:
     sha256: str = ""
     target: str = ""
     seen: _Seen | None = field(default=None, compare=False)
+    place: str = field(default="", compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the manifest."""
@@ -105,7 +109,7 @@ class CodeTree:
         changed = CodeChangedError(f"{_shown(entry.path)} was changed while it was being sent")
         digest, left = hashlib.sha256(), entry.size
         try:
-            with open(os.path.join(self.root, entry.path), "rb", opener=_plain_file) as file:
+            with open(entry.place or os.path.join(self.root, entry.path), "rb", opener=_plain_file) as file:
                 while left > PIECE:
                     piece = file.read(PIECE)
                     if len(piece) < PIECE:
@@ -154,19 +158,25 @@ class _Walk:
         self.entries: list[Entry] = []
         self._root = str(root)
         self._experiment = os.path.realpath(experiment)
+        self._origin = _origin(root) if str(root.parent) == self._experiment else ""
         self._outside: list[str] = []
         self._special: list[str] = []
 
-    def descend(self, folder: str, above: RulesAbove) -> None:
-        """Look at one folder and, unless they are left out, at those below."""
+    def descend(self, folder: str, above: RulesAbove, place: str = "") -> None:
+        """Look at one folder and, unless they are left out, at those below.
+
+        Args:
+            place: Where it lies, if that is elsewhere.
+        """
+        place = place or os.path.join(self._root, folder)
         try:
-            with os.scandir(os.path.join(self._root, folder)) as found:
+            with os.scandir(place) as found:
                 entries = sorted(found, key=lambda entry: entry.name)
             names = {entry.name for entry in entries}
-            if folder and (_RECORD in names or os.path.join(self._root, folder) == self._experiment):
+            if folder and (_RECORD in names or place == self._experiment):
                 self.entries.pop()  # the folder itself
                 return
-            files = [Path(self._root, folder, name) for name in IGNORE_FILES if name in names]
+            files = [Path(place, name) for name in IGNORE_FILES if name in names]
             text = b"\n".join(file.read_bytes() for file in files if file.is_file())
         except FileNotFoundError:
             return  # removed at this moment
@@ -174,10 +184,15 @@ class _Walk:
             raise _unreadable(err) from err
         rules = (*above, (folder, parse_rules(text))) if text else above
         for entry in entries:
-            path = os.path.join(folder, entry.name)
-            is_folder = entry.is_dir(follow_symlinks=False)
-            if not self._is_out(path, is_folder, rules):
-                self._add(entry, path, rules)
+            self._add(os.path.join(folder, entry.name), self._place(entry, folder), rules)
+
+    def _place(self, entry: os.DirEntry[str], folder: str) -> str:
+        """Where something lies: elsewhere, if a link only stands for it in rewritten code."""
+        if self._origin and entry.is_symlink():
+            like = os.path.join(self._origin, folder, entry.name)
+            if os.readlink(entry.path) == like:
+                return like
+        return entry.path
 
     def remarks(self) -> list[str]:
         told = []
@@ -190,43 +205,55 @@ class _Walk:
         return told
 
     def _is_out(self, path: str, is_folder: bool, rules: RulesAbove) -> bool:
-        if os.path.basename(path) in _ALWAYS_OUT:
+        if os.path.basename(path) in _ALWAYS_OUT or (self._origin and path == ORIGIN):
             return True
         return is_left_out(path, is_folder, rules)
 
-    def _add(self, found: os.DirEntry[str], path: str, rules: RulesAbove) -> None:
+    def _add(self, path: str, place: str, rules: RulesAbove) -> None:
+        elsewhere = place if place != os.path.join(self._root, path) else ""
         try:
-            info = found.stat(follow_symlinks=False)
+            info = os.lstat(place)
+            if self._is_out(path, stat.S_ISDIR(info.st_mode), rules):
+                return
             if stat.S_ISDIR(info.st_mode):
                 self.entries.append(Entry(path, "dir", mode=0o700))
-                self.descend(path, rules)
+                self.descend(path, rules, elsewhere)
             elif stat.S_ISLNK(info.st_mode):
-                if os.path.exists(os.path.join(self._root, path, _RECORD)):
+                if os.path.exists(os.path.join(place, _RECORD)):
                     return
-                self.entries.append(Entry(path, "link", target=self._target(path)))
+                self.entries.append(Entry(path, "link", target=self._target(path, place)))
             elif stat.S_ISREG(info.st_mode):
-                self.entries.append(_plain(path, info))
+                self.entries.append(replace(_plain(path, info), place=elsewhere))
             else:
                 self._special.append(path)
         except FileNotFoundError:
             return
 
-    def _target(self, path: str) -> str:
+    def _target(self, path: str, link: str) -> str:
         """Where a link leads, in words that hold in a copy of the directory."""
-        target = os.readlink(os.path.join(self._root, path))
-        folder = os.path.dirname(os.path.join(self._root, path))
+        target = os.readlink(link)
+        folder = os.path.dirname(link)
+        root = self._root if link == os.path.join(self._root, path) else self._origin
         place = os.path.normpath(os.path.join(folder, target))
-        if place != self._root and not place.startswith(self._root + os.sep):
+        if place != root and not place.startswith(root + os.sep):
             self._outside.append(path)
             return target
         return os.path.relpath(place, folder) if os.path.isabs(target) else target
+
+
+def _origin(root: Path) -> str:
+    """The folder that rewritten code was made from; empty for code that is the user's own."""
+    try:
+        return os.fsdecode((root / ORIGIN).read_bytes().rstrip(b"\n"))
+    except OSError:
+        return ""
 
 
 def _hash(root: Path, entry: Entry, known: Mapping[_Seen | None, str]) -> Entry | None:
     """The entry of a file with its content's hash; None if it is not there any more."""
     if entry.seen in known:
         return replace(entry, sha256=known[entry.seen])
-    path = os.path.join(root, entry.path)
+    path = entry.place or os.path.join(root, entry.path)
     for _ in range(_RESTLESS_TRIES):
         try:
             with open(path, "rb", opener=_plain_file) as file:
@@ -239,7 +266,8 @@ def _hash(root: Path, entry: Entry, known: Mapping[_Seen | None, str]) -> Entry 
             raise _unreadable(err) from err
         if _plain(entry.path, after).seen == before.seen:
             is_settled = time.time() - max(after.st_mtime, after.st_ctime) > _RACY_S
-            return replace(before, sha256=digest, seen=before.seen if is_settled else None)
+            seen = before.seen if is_settled else None
+            return replace(before, sha256=digest, seen=seen, place=entry.place)
     raise TrainingServiceError(
         f"{_shown(path)}: is written to all the time, so it cannot be sent\n"
         "  leave it out: put its name into .tuneignore in the code directory"
