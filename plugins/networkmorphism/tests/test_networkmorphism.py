@@ -175,8 +175,8 @@ def best_of(study: AskTell, trials: int) -> float:
 def test_search_beats_random_morphs() -> None:
     ours = [best_of(search(seed, t_min=0.01), 30) for seed in range(4)]
     random = [best_of(AskTell(Wanders(), {}, mode="minimize", seed=seed), 30) for seed in range(4)]
-    assert sum(one < other for one, other in zip(ours, random, strict=True)) >= 3
-    assert np.mean(ours) < 0.9 * np.mean(random)
+    assert sum(one < other for one, other in zip(ours, random, strict=True)) == 4
+    assert np.mean(ours) < 0.5 * np.mean(random)
 
 
 def test_annealing_finds_the_most_promising_of_the_tree() -> None:
@@ -194,6 +194,7 @@ def test_annealing_finds_the_most_promising_of_the_tree() -> None:
     for each in found:
         assert each is not None
         assert each.root == 3
+        assert each.graph.key != root.graph.key
         assert 1 <= len(each.morphs) <= 5
         assert promise([each.graph])[0] < start - 3
     again = anneal([root], promise, set(), np.random.default_rng(0), coldest=1e-4, largest=1 << 20)

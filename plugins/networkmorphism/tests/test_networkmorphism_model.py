@@ -11,7 +11,7 @@ from tune_networkmorphism.generator import convolutional, multilayer_perceptron
 from tune_networkmorphism.graph import Graph
 from tune_networkmorphism.morphs import Deepen, Skipping, Widen, skip_sources, skip_targets
 from tune_networkmorphism.search import random_morph
-from tune_networkmorphism.surrogate import Posterior, Surrogate, gaussian, standardised
+from tune_networkmorphism.surrogate import Posterior, Surrogate, nearest_positive, standardised
 
 FIRST = convolutional((2, 12, 12), 3, length=3, width=4)
 
@@ -126,21 +126,35 @@ def grown(count: int, seed: int = 0) -> list[Graph]:
 
 
 def test_edit_distance_alone_would_make_no_kernel() -> None:
-    """Which is why there is an embedding: of these networks exp(-d^2) has negative eigenvalues."""
+    """Of these networks exp(-d^2) has negative eigenvalues, hence the nearest positive one."""
     many = [outline(graph) for graph in grown(80)]
     found = distances(many, many)
     assert found == pytest.approx(found.T)
     plain = np.exp(-((found / np.median(found)) ** 2))
     assert np.linalg.eigvalsh(plain).min() < -1e-4
+    nearest = nearest_positive(plain)
+    assert np.linalg.eigvalsh(nearest).min() > -1e-12
+    # What is taken away are the negative eigenvalues, and nothing else.
+    values = np.linalg.eigvalsh(plain)
+    assert np.linalg.norm(nearest - plain) == pytest.approx(np.linalg.norm(values[values < 0]))
 
 
-def test_kernel_is_positive_definite_for_any_networks() -> None:
-    known, others = [outline(graph) for graph in grown(15)], [outline(graph) for graph in grown(60, seed=1)]
-    surrogate = Surrogate(known, list(range(15)))
-    places = surrogate._embed([*known, *others])
-    squares = ((places[:, None] - places[None]) ** 2).sum(axis=-1)
-    for length in (0.1, surrogate._length, 10.0):
-        assert np.linalg.eigvalsh(gaussian(squares, length)).min() > -1e-9
+@pytest.mark.parametrize("seed", range(3))
+def test_kernel_of_any_networks_is_positive_and_nearly_unchanged(seed: int) -> None:
+    many = [outline(graph) for graph in grown(70, seed)]
+    found = distances(many, many)
+    for share in (0.25, 1.0, 4.0):
+        kernel = np.exp(-found / (share * np.median(found)))
+        nearest = nearest_positive(kernel)
+        assert np.linalg.eigvalsh(nearest).min() > -1e-12
+        assert np.abs(nearest - kernel).max() < 0.02
+    # Networks that the model does not know, of which some are what it knows
+    surrogate = Surrogate(many[:20], list(range(20)), many[20:25])
+    mean, deviation = surrogate.predict(many)
+    assert np.isfinite(mean).all()
+    assert deviation.min() >= 0.0
+    assert deviation.max() <= 1.0
+    assert deviation[:25].max() < deviation[25:].max()
 
 
 def test_posterior_is_the_closed_form() -> None:
@@ -148,7 +162,7 @@ def test_posterior_is_the_closed_form() -> None:
     x, z, y = rng.normal(size=(6, 2)), rng.normal(size=(4, 2)), rng.normal(size=6)
 
     def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return gaussian(((a[:, None] - b[None]) ** 2).sum(axis=-1), 0.7)
+        return np.exp(-np.abs(a[:, None] - b[None]).sum(axis=-1) / 0.7)
 
     posterior = Posterior.of(kernel(x, x), y, 0.1)
     inverse = np.linalg.inv(kernel(x, x) + 0.1 * np.eye(6))
@@ -172,6 +186,16 @@ def test_surrogate_learns_what_depends_on_the_network() -> None:
     mean, deviation = Surrogate(graphs[:60], values[:60].tolist()).predict(graphs[60:])
     assert np.corrcoef(mean, values[60:])[0, 1] > 0.8
     assert (deviation >= 0).all()
+
+
+def test_unknown_networks_are_expected_to_be_bad() -> None:
+    """Or a confidence bound would go as far as it may, again and again."""
+    near, far = outline(FIRST), Outline(tuple((1, 4000, 5) for _ in range(90)), (("concat", 50, 9),) * 30)
+    surrogate = Surrogate([near, outline(Widen(1, 5).apply(FIRST))], [1.0, 2.0])
+    mean, deviation = surrogate.predict([near, far])
+    assert mean[1] == pytest.approx(2.0, abs=0.05)
+    assert deviation[1] == pytest.approx(1.0, abs=0.05)
+    assert mean[0] < 0.0
 
 
 @pytest.mark.parametrize("values", [[0.0], [1e300, -1e300], [5.0] * 4, [1e-320, 0.0], [1.0, 2.0, 3.0, 1e300]])

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tune_networkmorphism.graph import Graph
-from tune_networkmorphism.json_form import MAX_LAYERS, MAX_UNITS
+from tune_networkmorphism.json_form import MAX_LAYERS
 from tune_networkmorphism.morphs import (
     Deepen,
     Morph,
@@ -34,9 +34,10 @@ __all__ = ["Candidate", "anneal", "random_morph", "wander"]
 _COOLING = 0.9
 _NEIGHBOURS = 8
 _FACTORS = (1.5, 2.0)  # by which units grow
+_WIDEST = 4096  # units that a layer can grow to; NNI's
 _KERNELS = (1, 3, 5)
 _TRIES = 10
-_FARTHEST = 5  # morphs from a network with results: what is inherited says ever less of what is far
+_FARTHEST = 5  # morphs from a network with a result: of what is far, what is inherited says little
 _WANDERS = 200
 
 
@@ -136,7 +137,7 @@ def _wider(graph: Graph, rng: np.random.Generator) -> Morph | None:
         return None
     layer = places[int(rng.integers(len(places)))]
     units = math.ceil(graph.layers[layer].units * _FACTORS[int(rng.integers(len(_FACTORS)))])
-    return Widen(layer, units) if units <= MAX_UNITS else None
+    return Widen(layer, units) if units <= _WIDEST else None
 
 
 def _deeper(graph: Graph, rng: np.random.Generator) -> Morph | None:

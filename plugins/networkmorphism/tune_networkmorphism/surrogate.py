@@ -1,9 +1,10 @@
 """What to expect of a network: a Gaussian process over networks, by their edit distances.
 
-exp(-d^2) of an edit distance d need not be positive definite. The paper maps networks into a Euclidean
-space with Bourgain's theorem and takes the kernel there; so does this. The coordinates of a network are its
-distances from those that were tried (Bourgain's sets of one element), and because such a space is Euclidean
-the kernel is positive definite whatever networks there are, without random sets.
+The kernel is exp(-d / length). An edit distance is nearly, but not quite, one for which that is positive
+definite, so the covariance of what is known is replaced by the nearest one that is, and a variance below zero
+is zero. The paper embeds networks in a Euclidean space instead, with Bourgain's theorem, by their distances
+from those that are known; but then all that is equally far from those is alike, whatever makes it so far, and
+one bad network speaks against every other that is new.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from tune_networkmorphism.distance import Outline, distances
 
-__all__ = ["Posterior", "Surrogate", "gaussian", "standardised"]
+__all__ = ["Posterior", "Surrogate", "nearest_positive", "standardised"]
 
 Floats = NDArray[np.float64]
 
 _LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the median distance
 _NOISES = (1e-4, 1e-3, 1e-2, 1e-1)  # of the variance of results
 _LARGEST = 1e150  # squares of sums of which are finite
+# What a network is expected to be of which nothing is known, in deviations above the mean of results. Around
+# 0, a confidence bound promises most as far away as one may go, and a tree of networks has no end.
+_UNKNOWN = 2.0
 _BAD = 3.0  # spreads above the median from which results are equally bad
 
 
@@ -75,32 +79,27 @@ class Surrogate:
         self, tried: Sequence[Outline], values: Sequence[float], running: Sequence[Outline] = ()
     ) -> None:
         self._landmarks = [*tried, *running]
-        places = self._embed(self._landmarks)
-        squares = _squares(places, places)
-        targets = standardised(np.asarray(values, dtype=np.float64))
+        apart = distances(self._landmarks, self._landmarks)
+        targets = standardised(np.asarray(values, dtype=np.float64)) - _UNKNOWN
         n = len(targets)
-        self._places = places
-        self._length, noise = _fitted(squares[:n, :n], targets)
-        covariance = gaussian(squares, self._length)
+        self._length, noise = _fitted(apart[:n, :n], targets)
+        covariance = nearest_positive(np.exp(-apart / self._length))
         self._known = Posterior.of(covariance[:n, :n], targets, noise)
         everything = np.concatenate([targets, np.zeros(len(running))])
         self._all = Posterior.of(covariance, everything, noise)  # its deviation does not depend on the values
 
     def predict(self, networks: Sequence[Outline]) -> tuple[Floats, Floats]:
         """Mean and standard deviation of standardised results, both of shape (len(networks),)."""
-        cross = gaussian(_squares(self._embed(networks), self._places), self._length)
+        cross = np.exp(-distances(networks, self._landmarks) / self._length)
         mean, _ = self._known.at(cross[:, : len(self._known.weights)])
-        return mean, self._all.at(cross)[1]
-
-    def _embed(self, networks: Sequence[Outline]) -> Floats:
-        """Euclidean coordinates, shape (len(networks), len(landmarks))."""
-        return distances(networks, self._landmarks) / math.sqrt(len(self._landmarks))
+        return mean + _UNKNOWN, self._all.at(cross)[1]
 
 
-def gaussian(squares: Floats, length: float) -> Floats:
-    """The kernel, of squared Euclidean distances."""
-    kernel: Floats = np.exp(-0.5 * squares / length**2)
-    return kernel
+def nearest_positive(covariance: Floats) -> Floats:
+    """The nearest matrix with no negative eigenvalue (Higham, 1988), shape (n, n)."""
+    values, vectors = np.linalg.eigh(covariance)
+    positive: Floats = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    return positive
 
 
 def standardised(values: Floats) -> Floats:
@@ -119,23 +118,20 @@ def standardised(values: Floats) -> Floats:
     return standard
 
 
-def _squares(a: Floats, b: Floats) -> Floats:
-    """Squared Euclidean distances, shape (len(a), len(b))."""
-    squares = (a * a).sum(axis=1)[:, None] - 2.0 * a @ b.T + (b * b).sum(axis=1)
-    found: Floats = np.maximum(squares, 0.0)
-    return found
-
-
-def _fitted(squares: Floats, targets: Floats) -> tuple[float, float]:
+def _fitted(apart: Floats, targets: Floats) -> tuple[float, float]:
     """The length scale and the noise of highest posterior probability, of a few.
 
     The priors are wide, and say that neighbours are alike and that results repeat to a tenth or so.
+
+    Args:
+        apart: Distances, shape (n, n).
+        targets: Shape (n,).
     """
-    apart = np.sqrt(squares[np.triu_indices(len(squares), 1)])
-    typical = float(np.median(apart[apart > 0])) if (apart > 0).any() else 1.0
+    pairs = apart[np.triu_indices(len(apart), 1)]
+    typical = float(np.median(pairs[pairs > 0])) if (pairs > 0).any() else 1.0
     best, found = -math.inf, (typical, 1e-2)
     for share in _LENGTHS:
-        covariance = gaussian(squares, share * typical)
+        covariance = nearest_positive(np.exp(-apart / (share * typical)))
         for noise in _NOISES:
             prior = -0.5 * (math.log(share) ** 2 + (math.log10(noise) + 2.0) ** 2)
             score = prior + Posterior.of(covariance, targets, noise).log_likelihood(targets)
