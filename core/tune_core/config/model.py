@@ -292,8 +292,7 @@ class ExperimentConfig(ConfigModel):
     nni_manager_ip: str | None = Field(default=None, description="Has no effect: trials never call back.")
     use_annotation: bool = Field(
         default=False,
-        description="The search space is in annotations of the code, and the code is rewritten for trials. "
-        "Needs tune-annotation.",
+        description="The search space is in annotations of the code, which is rewritten for trials.",
     )
     shared_storage: Annotated[None, _not_yet("shared storage comes with a later version")] = Field(
         default=None, description="Not supported by this version.", exclude=True
