@@ -6,7 +6,6 @@ Torch is what trains it; afterwards its weights are plain arrays, so that propos
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from tune_gp.embedding import Floats
+
+from tune_core.algorithms.threads import one_thread
 
 __all__ = ["Basis", "train"]
 
@@ -65,7 +66,7 @@ def train(
         targets: Standardised results, shape (n,).
         wanted: Asked before each epoch; the answer is None once it says no.
     """
-    with _one_thread():
+    with one_thread():
         layers = [_layer(rng, *shape) for shape in _shapes(inputs.shape[1])]
         parameters = [tensor for layer in layers for tensor in layer]
         optimiser = torch.optim.Adam(parameters, lr=_LEARNING_RATE, weight_decay=_DECAY, fused=True)
@@ -111,14 +112,3 @@ def _batches(n: int, rng: np.random.Generator) -> Iterator[Tensor]:
     order = torch.from_numpy(rng.permutation(n))
     count = max(1, min(_MOST_STEPS, n // _LEAST_BATCH))
     yield from torch.tensor_split(order, count)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """So little work is slower with more threads, and its sums would depend on their number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -21,10 +21,10 @@ from tune_gp.acquisition import log_expected_improvement
 from tune_gp.embedding import Bools, Embedding, Floats
 from tune_gp.history import History
 from tune_gp.search import Effort, candidates
-from tune_gp.threads import one_thread
 from tune_gp.warp import warp
 
 from tune_core import Parameters, SearchSpace, Tuner
+from tune_core.algorithms.threads import one_thread
 from tune_dngo.network import Basis, train
 from tune_dngo.regression import Regression, caution, most_evident
 from tune_dngo.trainings import Trainings

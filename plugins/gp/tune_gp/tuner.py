@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from tune_core import Parameters, SearchSpace, Tuner
+from tune_core.algorithms.threads import one_thread
 from tune_core.space import Leaf
 from tune_gp.acquisition import Acquisition, Aim, Utility
 from tune_gp.embedding import Bools, Embedding, Floats, Indices
@@ -26,7 +27,6 @@ from tune_gp.history import History
 from tune_gp.process import Smoothness
 from tune_gp.search import Branch, Effort, Points, candidates, reach, search
 from tune_gp.surrogate import Belief, Surrogate
-from tune_gp.threads import one_thread
 
 __all__ = ["GPTuner"]
 

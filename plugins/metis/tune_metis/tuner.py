@@ -20,9 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from tune_gp.embedding import Bools, Embedding, Floats
 from tune_gp.process import Smoothness
 from tune_gp.search import Effort, Points, candidates, search
-from tune_gp.threads import one_thread
 
 from tune_core import NoMoreTrial, Parameters, SearchSpace, Tuner
+from tune_core.algorithms.threads import one_thread
 from tune_metis.belief import Belief, Model
 from tune_metis.mixture import fit_mixture
 from tune_metis.samples import Samples

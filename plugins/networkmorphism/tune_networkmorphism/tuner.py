@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from tune_core import NoMoreTrial, Objectives, Parameters, SearchSpace, SearchSpaceError, Tuner
+from tune_core.algorithms.threads import one_thread
 from tune_core.errors import SpaceProblem
 from tune_networkmorphism.distance import Outline, outline
 from tune_networkmorphism.generator import convolutional, multilayer_perceptron
@@ -23,7 +24,6 @@ from tune_networkmorphism.json_form import json_to_graph
 from tune_networkmorphism.morphs import morph_to_json
 from tune_networkmorphism.search import Candidate, anneal, wander
 from tune_networkmorphism.surrogate import Surrogate
-from tune_networkmorphism.threads import one_thread
 
 __all__ = ["NetworkMorphismTuner"]
 

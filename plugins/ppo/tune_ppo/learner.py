@@ -10,14 +10,14 @@ baselines, which NNI's tuner is made from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tune_core.algorithms.threads import one_thread
 from tune_ppo.policy import Episode, Floats, Weights
 
 __all__ = ["Batch", "Learner", "Settings", "advantages", "clipped_loss"]
@@ -125,7 +125,7 @@ class Learner:
             rewards: Of the episodes, higher is better, of about unit variance; shape (episodes,).
         """
         how = self._settings
-        with _one_thread():
+        with one_thread():
             batch = self._batch(episodes, rewards)
             for _ in range(how.epochs_per_update):
                 order = torch.from_numpy(rng.permutation(len(episodes)))
@@ -189,14 +189,3 @@ class Learner:
 def _padded(columns: Sequence[np.ndarray]) -> Tensor:
     """Arrays of different lengths, side by side; 0 where one is over."""
     return torch.nn.utils.rnn.pad_sequence([torch.from_numpy(each) for each in columns], batch_first=True)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """So little work is slower with more threads, and its sums would depend on their number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
