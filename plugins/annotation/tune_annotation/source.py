@@ -1,0 +1,480 @@
+"""One annotated file: where its annotations stand, what each is about, what is wrong.
+
+The file is read with libcst, which takes the syntax of newer Pythons than this one and gives every node
+its place, and is rewritten as text, so that whatever is not annotated stays as it is to the byte.
+"""
+
+# ruff: noqa: N802 (libcst wants its visitors named after nodes)
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import re
+import sys
+import tokenize
+import warnings
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import libcst as cst
+from libcst.helpers import get_full_name_for_node
+from libcst.metadata import MetadataWrapper, PositionProvider, WhitespaceInclusivePositionProvider
+
+from tune_annotation.grammar import (
+    PREFIXES,
+    Annotation,
+    FaultsError,
+    FunctionChoice,
+    MutableLayers,
+    Variable,
+    canonical,
+    parse,
+)
+from tune_core.config.problems import Place, Problem
+from tune_core.errors import SearchSpaceError
+from tune_core.space import SearchSpace
+
+__all__ = ["MARKS", "Parameter", "Site", "Source", "Span", "read_source"]
+
+MARKS = tuple(f"@{prefix}.".encode() for prefix in PREFIXES)
+"""A file without any of these has no annotation, and need not be parsed."""
+
+_API = frozenset(
+    {
+        "get_next_parameter",
+        "get_next_parameters",
+        "get_parameters",
+        "report_intermediate_result",
+        "report_final_result",
+    }
+)
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_SUBJECT = "annotation"
+_RECURSION = 20_000
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of the text, in characters."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One entry of the search space."""
+
+    key: str
+    spec: Mapping[str, Any]
+    place: Place
+
+
+@dataclass
+class Site:
+    """One annotation in the code.
+
+    Attributes:
+        literal: The string it is written in.
+        mark: The `@` in it.
+        subjects: What it is about: the value that is assigned, or the calls that are replaced.
+        parameters: What it adds to the search space.
+        keys: Of a layer each: its operation, and its inputs if there are any.
+    """
+
+    annotation: Annotation
+    place: Place
+    literal: Span
+    mark: Span
+    subjects: tuple[Span, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    keys: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass
+class Source:
+    """A file of Python code, read.
+
+    Attributes:
+        text: With its line ends as they are.
+        anchor: Where a statement may be put without a new line, and whether it goes before or after what
+            is there; None where there is no such place.
+    """
+
+    shown: str
+    text: str
+    encoding: str
+    sites: list[Site] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    anchor: tuple[int, bool] | None = None
+
+
+def read_source(data: bytes, module: str, shown: str) -> Source:
+    """Read a file that may have annotations; what is wrong with it is in `problems`.
+
+    Args:
+        module: What the names of its parameters begin with: `pkg.train` for `pkg/train.py`.
+        shown: Its path, for people.
+    """
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        source = Source(shown, data.decode(encoding), encoding)
+    except (SyntaxError, UnicodeDecodeError) as err:
+        message = err.msg if isinstance(err, SyntaxError) else str(err)
+        return Source(shown, "", "utf-8", problems=[Problem((), str(message), Place(shown))])
+    with _deep_recursion():
+        try:
+            _Finder(source, _parse(source), module).find()
+        except _NoPythonError as err:
+            source.problems.append(err.problem)
+        except RecursionError:
+            source.problems.append(Problem((), "is nested too deeply to be read", Place(shown)))
+    return source
+
+
+@contextlib.contextmanager
+def _deep_recursion() -> Iterator[None]:
+    """Room for libcst, which takes several calls for each `elif` and each string beside another."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, _RECURSION))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+class _NoPythonError(Exception):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+def _parse(source: Source) -> cst.Module:
+    """The tree of a file.
+
+    Python's own parser goes first: it says what is wrong in words for people, and refuses the depths in
+    which libcst's would bring the process down. What is of a newer Python than this is for libcst to say.
+    """
+    place, message = Place(source.shown), "cannot be read as Python"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of code that is not ours
+            ast.parse(source.text)
+    except SyntaxError as err:
+        place = Place(source.shown, err.lineno or 1, err.offset or 1)
+        message = f"is no Python: {err.msg}"
+        if "too many nested" in str(err.msg):
+            raise _NoPythonError(Problem((), message, place)) from err
+    except (ValueError, RecursionError, MemoryError) as err:
+        raise _NoPythonError(Problem((), f"is no Python: {err}", place)) from err
+    try:
+        return cst.parse_module(source.text)
+    except cst.ParserSyntaxError as err:
+        if not place.line:
+            place = Place(source.shown, err.raw_line, err.raw_column + 1)
+        raise _NoPythonError(Problem((), message, place)) from err
+
+
+class _Statements(cst.CSTVisitor):
+    """All sequences of statements in a file; statements of one line stand for themselves."""
+
+    def __init__(self) -> None:
+        self.sequences: list[list[cst.CSTNode]] = []
+
+    def visit_Module(self, node: cst.Module) -> None:
+        self._note(node.body)
+
+    def visit_IndentedBlock(self, node: cst.IndentedBlock) -> None:
+        self._note(node.body)
+
+    def visit_SimpleStatementSuite(self, node: cst.SimpleStatementSuite) -> None:
+        self.sequences.append(list(node.body))
+
+    def _note(self, body: Sequence[cst.CSTNode]) -> None:
+        self.sequences.append(list(_flat(body)))
+
+
+def _flat(body: Sequence[cst.CSTNode]) -> Iterator[cst.CSTNode]:
+    for statement in body:
+        if isinstance(statement, cst.SimpleStatementLine):
+            yield from statement.body
+        else:
+            yield statement
+
+
+class _Calls(cst.CSTVisitor):
+    """Calls in a statement that are written as one of `texts`; not those within others of them."""
+
+    def __init__(self, texts: frozenset[str]) -> None:
+        self.found: list[cst.Call] = []
+        self.in_strings: list[cst.Call] = []
+        self._texts = texts
+        self._strings = 0
+
+    def visit_FormattedString(self, node: cst.FormattedString) -> None:
+        self._strings += 1
+
+    def leave_FormattedString(self, original_node: cst.FormattedString) -> None:
+        self._strings -= 1
+
+    def visit_Call(self, node: cst.Call) -> bool:
+        if canonical(cst.Module([]).code_for_node(node)) not in self._texts:
+            return True
+        (self.in_strings if self._strings else self.found).append(node)
+        return False
+
+
+class _ApiUses(cst.CSTVisitor):
+    """Where a file calls what its annotations are to call."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[cst.CSTNode, str]] = []
+        self._modules: set[str] = set()
+
+    def visit_Import(self, node: cst.Import) -> None:
+        for alias in node.names:
+            top = alias.evaluated_name.partition(".")[0]
+            if top in PREFIXES:
+                self._modules.add(alias.evaluated_alias or top)
+
+    def visit_ImportFrom(self, node: cst.ImportFrom) -> None:
+        module = get_full_name_for_node(node.module) if node.module else None
+        if node.relative or not module or module.partition(".")[0] not in PREFIXES:
+            return
+        for alias in () if isinstance(node.names, cst.ImportStar) else node.names:
+            if alias.evaluated_name in _API:
+                self.found.append((alias, f"{module}.{alias.evaluated_name}"))
+
+    def visit_Attribute(self, node: cst.Attribute) -> None:
+        module = node.value
+        if isinstance(module, cst.Name) and module.value in self._modules and node.attr.value in _API:
+            self.found.append((node, f"{module.value}.{node.attr.value}"))
+
+
+class _Finder:
+    """One pass over a file."""
+
+    def __init__(self, source: Source, tree: cst.Module, module: str) -> None:
+        self._source = source
+        self._module = module
+        wrapper = MetadataWrapper(tree, unsafe_skip_copy=True)
+        self._tree = tree
+        self._whole = wrapper.resolve(WhitespaceInclusivePositionProvider)
+        self._bare = wrapper.resolve(PositionProvider)
+        self._starts = [0, *(found.end() for found in _LINE_END.finditer(source.text))]
+        self._outputs: dict[str, int] = {}
+
+    def find(self) -> None:
+        statements = _Statements()
+        self._tree.visit(statements)
+        for sequence in statements.sequences:
+            for number, statement in enumerate(sequence):
+                if (literal := _literal(statement)) is not None:
+                    following = sequence[number + 1] if number + 1 < len(sequence) else None
+                    self._annotation(literal, following)
+        self._source.sites.sort(key=lambda site: site.literal.start)
+        if self._source.sites or self._source.problems:
+            self._refuse_api()
+            self._find_anchor()
+
+    def _annotation(self, literal: cst.BaseExpression, following: cst.CSTNode | None) -> None:
+        span = self._span(literal)
+        place = self._place(span.start)
+        if isinstance(literal, cst.FormattedString):
+            self._problem(place, "an annotation is a plain string: leave out the f before it")
+            return
+        assert isinstance(literal, cst.SimpleString | cst.ConcatenatedString)
+        value = _text(literal)
+        at = value.index("@")
+        mark = self._source.text.find("@", span.start, span.end)
+        if mark < 0:
+            self._problem(place, "write the @ as it is, not as an escape")
+            return
+        text = value[at + 1 :].rstrip()
+        # Else there are escapes or several strings, and only where they begin is known.
+        is_literal = _LINE_END.sub("\n", self._source.text[mark + 1 : span.end]).startswith(text)
+        try:
+            annotation = parse(text)
+        except FaultsError as err:
+            for fault in err.faults:
+                where = self._inside(mark + 1, fault.line, fault.column) if is_literal else place
+                self._problem(where, fault.message)
+            return
+        site = Site(annotation, place, span, Span(mark, mark + 1))
+        self._complete(site, following)
+        self._source.sites.append(site)
+
+    def _complete(self, site: Site, following: cst.CSTNode | None) -> None:
+        """Add what the annotation is about."""
+        annotation = site.annotation
+        if isinstance(annotation, Variable | FunctionChoice):
+            if following is None:
+                self._problem(site.place, "has no target: no statement follows it in this block")
+                return
+            if _literal(following) is not None:
+                self._problem(site.place, "is followed by another annotation, not by code: swap them")
+                return
+            if isinstance(annotation, Variable):
+                self._assignment(site, annotation, following)
+            else:
+                self._calls(site, annotation, following)
+            kind = annotation.kind if isinstance(annotation, Variable) else "function_choice"
+            self._parameters(site, [(f"{self._module}/{annotation.target}/{kind}", _spec(annotation))])
+        elif isinstance(annotation, MutableLayers):
+            self._layers(site, annotation)
+
+    def _assignment(self, site: Site, annotation: Variable, following: cst.CSTNode) -> None:
+        targets: Sequence[cst.BaseExpression] = ()
+        if isinstance(following, cst.Assign):
+            targets = [each.target for each in following.targets]
+        elif isinstance(following, cst.AnnAssign) and following.value is not None:
+            targets = [following.target]
+        place = self._place(self._span(following, bare=True).start)
+        name = annotation.target
+        if not targets:
+            text = f"is not followed by an assignment\n  write {name} = ... in line {place.line}"
+            self._problem(site.place, text)
+        elif len(targets) > 1:
+            self._problem(
+                site.place, f"is followed by an assignment to {len(targets)} targets; one is possible"
+            )
+        elif (found := canonical(self._tree.code_for_node(targets[0]))) != name:
+            self._problem(
+                site.place, f"name={name} is not what line {place.line} assigns to\n  write name={found}"
+            )
+        else:
+            assert isinstance(following, cst.Assign | cst.AnnAssign)
+            assert following.value is not None
+            site.subjects = (self._span(following.value),)
+
+    def _calls(self, site: Site, annotation: FunctionChoice, following: cst.CSTNode) -> None:
+        calls = _Calls(frozenset(str(option.value) for option in annotation.options))
+        following.visit(calls)
+        for call in calls.in_strings:
+            place = self._place(self._span(call).start)
+            self._problem(place, "is within an f-string: give it a variable of its own, in a line before")
+        if not calls.found and not calls.in_strings:
+            options = " or ".join(str(option.value) for option in annotation.options)
+            self._problem(site.place, f"none of its calls is in the next statement\n  write {options} there")
+        site.subjects = tuple(map(self._span, calls.found))
+
+    def _layers(self, site: Site, annotation: MutableLayers) -> None:
+        entries: list[tuple[str, Mapping[str, Any]]] = []
+        keys = []
+        for layer in annotation.layers:
+            # The same name for two layers is common, and each is a decision of its own.
+            number = self._outputs[layer.output] = self._outputs.get(layer.output, 0) + 1
+            name = f"{self._module}/{layer.output}" + (f"#{number}" if number > 1 else "")
+            pair = (f"{name}/layer_choice", f"{name}/input_choice" if layer.optional else "")
+            keys.append(pair)
+            operations = [each.text for each in layer.operations]
+            entries.append((pair[0], {"_type": "layer_choice", "_value": operations}))
+            if layer.optional:
+                candidates = [each.value for each in layer.optional]
+                n_chosen: Any = layer.sizes[0] if len(layer.sizes) == 1 else list(layer.sizes)
+                value = {"candidates": candidates, "n_chosen": n_chosen}
+                entries.append((pair[1], {"_type": "input_choice", "_value": value}))
+        site.keys = tuple(keys)
+        self._parameters(site, entries)
+
+    def _parameters(self, site: Site, entries: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        try:
+            SearchSpace.parse(dict(entries))
+        except SearchSpaceError as err:
+            for problem in err.problems:
+                self._problem(site.place, problem.message)
+        site.parameters = tuple(Parameter(key, spec, site.place) for key, spec in entries)
+
+    def _refuse_api(self) -> None:
+        uses = _ApiUses()
+        self._tree.visit(uses)
+        for node, name in uses.found:
+            place = self._place(self._span(node, bare=True).start)
+            form = f"{name.partition('.')[0]}.{name.rpartition('.')[2]}(...)"
+            self._problem(
+                place,
+                f"{name} is called in a file with annotations; use one or the other\n"
+                f'  write """@{form}""" instead, or no annotations',
+            )
+
+    def _find_anchor(self) -> None:
+        """Behind the docstring and `from __future__`, else before the first statement if it is simple."""
+        first = self._tree.body[0]
+        statements = list(_flat(self._tree.body))
+        last = None
+        for number, statement in enumerate(statements):
+            is_docstring = number == 0 and _is_string(statement) and _literal(statement) is None
+            if not is_docstring and not _is_future(statement):
+                break
+            last = statement
+        if last is not None:
+            self._source.anchor = (self._span(last, bare=True).end, False)
+        elif isinstance(first, cst.SimpleStatementLine):
+            self._source.anchor = (self._span(first.body[0], bare=True).start, True)
+        if _literal(statements[0]) is not None and any(map(_is_future, statements)):
+            place = self._place(self._span(statements[0], bare=True).start)
+            self._problem(place, "stands before `from __future__`, which has to be first: swap them")
+
+    def _problem(self, place: Place, message: str) -> None:
+        self._source.problems.append(Problem((_SUBJECT,), message, place))
+
+    def _span(self, node: cst.CSTNode, *, bare: bool = False) -> Span:
+        """Where a node stands; with the parentheses around an expression unless `bare`."""
+        found = (self._bare if bare else self._whole)[node]
+        ends = (found.start, found.end)
+        start, end = (self._starts[each.line - 1] + each.column for each in ends)
+        return Span(start, end)
+
+    def _place(self, offset: int) -> Place:
+        row = bisect_right(self._starts, offset) - 1
+        return Place(self._source.shown, row + 1, offset - self._starts[row] + 1)
+
+    def _inside(self, begin: int, line: int, column: int) -> Place:
+        """The place of a line and column of the text that begins at an offset of the file."""
+        place = self._place(begin)
+        return Place(place.file, place.line + line, column + (place.column if line == 0 else 1))
+
+
+def _spec(annotation: Variable | FunctionChoice) -> dict[str, Any]:
+    if isinstance(annotation, Variable) and annotation.kind != "choice":
+        return {"_type": annotation.kind, "_value": list(annotation.numbers)}
+    return {"_type": "choice", "_value": [option.value for option in annotation.options]}
+
+
+def _is_string(statement: cst.CSTNode) -> bool:
+    return isinstance(statement, cst.Expr) and isinstance(
+        statement.value, cst.SimpleString | cst.ConcatenatedString
+    )
+
+
+def _literal(statement: cst.CSTNode) -> cst.BaseExpression | None:
+    """The string that a statement consists of, if that is an annotation, or is meant to be one."""
+    if not isinstance(statement, cst.Expr):
+        return None
+    is_one = _text(statement.value).lstrip().startswith(tuple(mark.decode() for mark in MARKS))
+    return statement.value if is_one else None
+
+
+def _text(node: cst.BaseExpression) -> str:
+    """What a string says; of an f-string, how it begins; nothing for all else."""
+    if isinstance(node, cst.FormattedString):
+        head = node.parts[0] if node.parts else None
+        return head.value if isinstance(head, cst.FormattedStringText) else ""
+    if not isinstance(node, cst.SimpleString | cst.ConcatenatedString):
+        return ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of escapes that mean nothing
+        value = node.evaluated_value
+    return value if isinstance(value, str) else ""
+
+
+def _is_future(statement: cst.CSTNode) -> bool:
+    return (
+        isinstance(statement, cst.ImportFrom)
+        and isinstance(statement.module, cst.Name)
+        and statement.module.value == "__future__"
+    )
