@@ -521,7 +521,7 @@ def _read_config(config: str | Path | Mapping[str, Any] | ExperimentConfig) -> E
         return load_config(config)
     model = config if isinstance(config, ExperimentConfig) else check(ExperimentConfig, dict(config))
     if model.use_annotation:
-        model.search_space = annotated_space(model)
+        model.search_space = annotated_space(model.trial_code_directory)
     elif model.search_space is None and model.search_space_file is not None:
         model.search_space = read_document(model.search_space_file).value
         model.search_space_file = None

@@ -49,11 +49,14 @@ def load_config(path: str | Path) -> ExperimentConfig:
         if space_file is not None:
             config.search_space, config.search_space_file = space_file.value, None
         if config.use_annotation:
-            config.search_space = _gather(problems, lambda: annotated_space(config))
+            config.search_space = _gather(problems, lambda: annotated_space(config.trial_code_directory))
         if config.search_space is not None or not (config.search_space_file or config.use_annotation):
             problems += verify(config)
     else:  # what other keys name is checked all the same, as far as it can be
         space = space_file.value if space_file else raw.get("searchSpace")
+        code = _code_folder(raw, context["directory"])
+        if raw.get("useAnnotation") is True and code is not None and code.is_dir():
+            space = _gather(problems, lambda: annotated_space(code))
         sections = {
             key: _gather([], lambda: check(AlgorithmConfig, raw[key], context=context))  # noqa: B023 (called at once)
             for key in _SECTIONS
@@ -62,8 +65,8 @@ def load_config(path: str | Path) -> ExperimentConfig:
         if raw.get("searchSpaceFile") is None and not raw.get("useAnnotation"):
             problems += _missing_space(sections, space)
         problems += _check_algorithms(sections, space, None, {})
-        if isinstance(folder := raw.get("trialCodeDirectory"), str):
-            problems += _check_folder(Path(context["directory"], os.path.expanduser(folder)))  # noqa: PTH111
+        if code is not None:
+            problems += _check_folder(code)
     problems += source.problems
     if problems:
         placed = dict.fromkeys(source.placed(problem, space_file) for problem in problems)
@@ -123,8 +126,14 @@ class Source:
         return Problem(path, problem.message, self._document.place(path))
 
 
-def annotated_space(config: ExperimentConfig) -> dict[str, Any]:
-    """The search space in the code of a configuration with `useAnnotation`.
+def _code_folder(raw: Mapping[str, Any], directory: Path) -> Path | None:
+    """Where the code of a configuration is that is wrong in other ways."""
+    folder = raw.get("trialCodeDirectory", ".")
+    return Path(directory, os.path.expanduser(folder)) if isinstance(folder, str) else None  # noqa: PTH111
+
+
+def annotated_space(code: Path) -> dict[str, Any]:
+    """The search space in the annotated code in a folder.
 
     Raises:
         ConfigError: With the files and lines that are wrong.
@@ -133,9 +142,9 @@ def annotated_space(config: ExperimentConfig) -> dict[str, Any]:
         reader = annotation()
     except PluginError as err:
         raise error_of([Problem(("useAnnotation",), str(err))]) from err
-    if problems := _check_folder(config.trial_code_directory):
+    if problems := _check_folder(code):
         raise error_of(problems)
-    return reader.search_space(config.trial_code_directory)
+    return reader.search_space(code)
 
 
 def verify(config: ExperimentConfig) -> list[Problem]:

@@ -17,10 +17,10 @@ VARIABLE = '"""@nni.variable(nni.choice(1, 2), name=x)"""'
 def problems(folder: Path, code: str | bytes, name: str = "train.py") -> list[Problem]:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(code if isinstance(code, bytes) else code.encode())
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ConfigError) as caught:
         AnnotatedCode().search_space(folder)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
     found = list(caught.value.problems)
     assert all(problem.place is not None for problem in found)
     assert all(str(problem) in str(caught.value).replace("\n    ", "\n  ") for problem in found)

@@ -22,7 +22,7 @@ from typing import Any
 
 import libcst as cst
 from libcst.helpers import get_full_name_for_node
-from libcst.metadata import MetadataWrapper, PositionProvider, WhitespaceInclusivePositionProvider
+from libcst.metadata import MetadataWrapper, WhitespaceInclusivePositionProvider
 
 from tune_annotation.grammar import (
     PREFIXES,
@@ -53,6 +53,7 @@ _API = frozenset(
     }
 )
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_IMPORT = re.compile(r"\bimport\b.*\b(?:nni|tune)\b|\bfrom\s+(?:nni|tune)\b")
 _SUBJECT = "annotation"
 _RECURSION = 20_000
 
@@ -191,6 +192,9 @@ class _Statements(cst.CSTVisitor):
     def visit_IndentedBlock(self, node: cst.IndentedBlock) -> None:
         self._note(node.body)
 
+    def visit_SimpleStatementLine(self, node: cst.SimpleStatementLine) -> bool:
+        return False  # there are none in expressions
+
     def visit_SimpleStatementSuite(self, node: cst.SimpleStatementSuite) -> None:
         self.sequences.append(list(node.body))
 
@@ -261,10 +265,10 @@ class _Finder:
     def __init__(self, source: Source, tree: cst.Module, module: str) -> None:
         self._source = source
         self._module = module
-        wrapper = MetadataWrapper(tree, unsafe_skip_copy=True)
         self._tree = tree
-        self._whole = wrapper.resolve(WhitespaceInclusivePositionProvider)
-        self._bare = wrapper.resolve(PositionProvider)
+        # It is unsafe for trees in which a node stands twice; parsers make none.
+        wrapper = MetadataWrapper(tree, unsafe_skip_copy=True)
+        self._ranges = wrapper.resolve(WhitespaceInclusivePositionProvider)
         self._starts = [0, *(found.end() for found in _LINE_END.finditer(source.text))]
         self._outputs: dict[str, int] = {}
 
@@ -333,11 +337,10 @@ class _Finder:
             targets = [each.target for each in following.targets]
         elif isinstance(following, cst.AnnAssign) and following.value is not None:
             targets = [following.target]
-        place = self._place(self._span(following, bare=True).start)
+        place = self._place(self._span(following).start)
         name = annotation.target
         if not targets:
-            text = f"is not followed by an assignment\n  write {name} = ... in line {place.line}"
-            self._problem(site.place, text)
+            self._problem(site.place, f"is not followed by an assignment\n  write {name} = ... after it")
         elif len(targets) > 1:
             self._problem(
                 site.place, f"is followed by an assignment to {len(targets)} targets; one is possible"
@@ -390,10 +393,12 @@ class _Finder:
         site.parameters = tuple(Parameter(key, spec, site.place) for key, spec in entries)
 
     def _refuse_api(self) -> None:
+        if not _IMPORT.search(self._source.text):
+            return
         uses = _ApiUses()
         self._tree.visit(uses)
         for node, name in uses.found:
-            place = self._place(self._span(node, bare=True).start)
+            place = self._place(self._span(node).start)
             form = f"{name.partition('.')[0]}.{name.rpartition('.')[2]}(...)"
             self._problem(
                 place,
@@ -412,21 +417,22 @@ class _Finder:
                 break
             last = statement
         if last is not None:
-            self._source.anchor = (self._span(last, bare=True).end, False)
+            span = self._span(last)
+            text = self._source.text[span.start : span.end]
+            self._source.anchor = (span.start + len(text.rstrip("; \t\f")), False)
         elif isinstance(first, cst.SimpleStatementLine):
-            self._source.anchor = (self._span(first.body[0], bare=True).start, True)
+            self._source.anchor = (self._span(first.body[0]).start, True)
         if _literal(statements[0]) is not None and any(map(_is_future, statements)):
-            place = self._place(self._span(statements[0], bare=True).start)
+            place = self._place(self._span(statements[0]).start)
             self._problem(place, "stands before `from __future__`, which has to be first: swap them")
 
     def _problem(self, place: Place, message: str) -> None:
         self._source.problems.append(Problem((_SUBJECT,), message, place))
 
-    def _span(self, node: cst.CSTNode, *, bare: bool = False) -> Span:
-        """Where a node stands; with the parentheses around an expression unless `bare`."""
-        found = (self._bare if bare else self._whole)[node]
-        ends = (found.start, found.end)
-        start, end = (self._starts[each.line - 1] + each.column for each in ends)
+    def _span(self, node: cst.CSTNode) -> Span:
+        """Where a node stands: an expression with the parentheses around it, a statement with its `;`."""
+        found = self._ranges[node]
+        start, end = (self._starts[each.line - 1] + each.column for each in (found.start, found.end))
         return Span(start, end)
 
     def _place(self, offset: int) -> Place:
