@@ -1,0 +1,1 @@
+"""What stands between NNI's interface and tune."""
