@@ -201,3 +201,61 @@ def test_space_and_expand_are_commands(tmp_path: Path, tune: Tune) -> None:
     said = tune("annotation", "expand", "code", "--to", "other", status=2).stderr
     assert said.startswith("tune: code: nothing is annotated in the Python files here")
     assert not (tmp_path / "other").exists()
+
+
+def test_resumed_experiment_runs_the_code_that_it_began_with(tmp_path: Path, tune: Tune) -> None:
+    config = {
+        **COMMON,
+        "maxTrialNumber": 2,
+        "trialCommand": f"{sys.executable} train.py",
+        "useAnnotation": True,
+    }
+    folder = write(tmp_path / "code", ANNOTATED, config)
+    first = trials(tune, folder)
+    (folder / "train.py").write_text("raise SystemExit(1)\n")
+    tune("update", "trialnum", "--value", "4")
+    tune("resume")
+    later = json.loads(tune("experiment", "export").stdout)
+    assert [trial["parameter"] for trial in later[:2]] == [trial["parameter"] for trial in first]
+    assert len([trial for trial in later if trial["value"] is not None]) == 4
+    said = tune("trial", "codegen", "1", "--to", "gone", status=2).stderr
+    assert "nothing is annotated" in said
+
+
+LAYERED = '''\
+def conv(inputs, size):
+    return size + sum(map(sum, inputs))
+
+
+def pool(inputs):
+    return max(sum(inputs, []))
+
+
+x, skip = 1, 2
+"""@nni.mutable_layers({
+    layer_choice: [conv(size=3), conv(size=5), pool()],
+    fixed_inputs: [x],
+    optional_inputs: [x, skip],
+    optional_input_size: 1,
+    layer_output: y
+}, {layer_choice: [conv(size=1), pool()], fixed_inputs: [y], layer_output: y})"""
+"""@nni.report_final_result(y)"""
+'''
+
+
+@pytest.mark.parametrize("tuner", ["Random", "RegularizedEvolution"])
+def test_layers_are_searched_by_tuners_for_architectures(tmp_path: Path, tune: Tune, tuner: str) -> None:
+    config = {
+        **COMMON,
+        "tuner": {"name": tuner, "classArgs": {"optimize_mode": "maximize"}},
+        "trialCommand": f"{sys.executable} train.py",
+        "useAnnotation": True,
+    }
+    found = trials(tune, write(tmp_path / "code", LAYERED, config))
+    assert len(found) == 6
+    skip = {"x": 1, "skip": 2}
+    for trial in found:
+        first, chosen, second = trial["parameter"].values()
+        inputs = [1, *(skip[name] for name in chosen["_value"])]
+        y = max(inputs) if first["_value"] == "pool()" else int(first["_value"][10]) + sum(inputs)
+        assert trial["value"] == (y if second["_value"] == "pool()" else y + 1)

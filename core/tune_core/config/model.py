@@ -398,4 +398,10 @@ class ExperimentConfig(ConfigModel):
         Raises:
             ConfigError: It does not fit this version, or the plugin of its platform is not here.
         """
-        return check(cls, json.loads(text))
+        data = json.loads(text)
+        # A person may not give both, but the record has what the code said.
+        space = data.pop("searchSpace", None) if data.get("useAnnotation") else None
+        config = check(cls, data)
+        if space is not None:
+            config.search_space = space
+        return config

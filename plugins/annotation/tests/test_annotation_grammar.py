@@ -371,3 +371,44 @@ def test_expanded_code_is_python_of_as_many_lines(
     new = expanded(source)
     compile(new, "m.py", "exec")
     assert new.count("\n") == code.count("\n")
+
+
+# The seeds' script, in which only the imports were left out.
+SEED = '''
+with tf.Session() as sess:
+    sess.run(tf.global_variables_initializer())
+    """@nni.variable(nni.choice(50, 250, 500), name=batch_size)"""
+    batch_size = 128
+    for i in range(10000):
+        batch = mnist.train.next_batch(batch_size)
+        """@nni.variable(nni.choice(0.1, 0.5), name=dropout_rate)"""
+        dropout_rate = 0.5
+        mnist_network.train_step.run(feed_dict={mnist_network.images: batch[0],
+                                                mnist_network.labels: batch[1],
+                                                mnist_network.keep_prob: dropout_rate})
+        if i % 100 == 0:
+            test_acc = mnist_network.accuracy.eval(
+                feed_dict={mnist_network.images: mnist.test.images,
+                            mnist_network.labels: mnist.test.labels,
+                            mnist_network.keep_prob: 1.0})
+            """@nni.report_intermediate_result(test_acc)"""
+
+    test_acc = mnist_network.accuracy.eval(
+        feed_dict={mnist_network.images: mnist.test.images,
+                    mnist_network.labels: mnist.test.labels,
+                    mnist_network.keep_prob: 1.0})
+    """@nni.report_final_result(test_acc)"""
+'''
+
+
+def test_script_of_the_seeds_is_read(tmp_path: Path) -> None:
+    folder = write(tmp_path / "code", SEED, "mnist.py")
+    assert space(folder) == {
+        "mnist/batch_size/choice": {"_type": "choice", "_value": [50, 250, 500]},
+        "mnist/dropout_rate/choice": {"_type": "choice", "_value": [0.1, 0.5]},
+    }
+    text = expanded(read_source(SEED.encode(), "mnist", "mnist.py"))
+    compile(text, "mnist.py", "exec")
+    assert text.count(".report_intermediate_result(test_acc)") == 1
+    assert text.count(".report_final_result(test_acc)") == 1
+    assert text.count("\n") == SEED.count("\n")
