@@ -26,21 +26,24 @@ class Score(float):
         values: All objectives, oriented: lower is better in each; finite.
         violation: By how much the result breaks the constraints, see `Objectives.violation`; 0 if it
             keeps them all.
+        reported: The number or dictionary that the trial reported, as it came; None where no trial did.
     """
 
-    __slots__ = ("values", "violation")
+    __slots__ = ("reported", "values", "violation")
 
     values: tuple[float, ...]
     violation: float
+    reported: Any
 
-    def __new__(cls, values: Sequence[float], violation: float = 0.0) -> Self:
+    def __new__(cls, values: Sequence[float], violation: float = 0.0, reported: Any = None) -> Self:
         self = super().__new__(cls, values[0])
         self.values = tuple(map(float, values))
         self.violation = float(violation)
+        self.reported = reported
         return self
 
     def __getnewargs__(self) -> Any:  # float's own returns one number
-        return self.values, self.violation
+        return self.values, self.violation, self.reported
 
     @classmethod
     def of(cls, value: float) -> Score:
@@ -53,15 +56,16 @@ class Score(float):
         return self.violation == 0
 
     def to_json(self) -> Any:
-        """For the record: a plain number where that is all there is."""
+        """For the record, which has `reported` elsewhere: a plain number where that is all there is."""
         if len(self.values) == 1 and self.is_feasible:
             return self.values[0]
         return {"values": list(self.values), "violation": self.violation}
 
     @classmethod
-    def from_json(cls, content: Any) -> Score:
-        """Exactly what `to_json` was called on."""
-        return cls(**content) if isinstance(content, dict) else cls((content,))
+    def from_json(cls, content: Any, reported: Any = None) -> Score:
+        """Exactly what `to_json` was called on, with what was reported."""
+        given = content if isinstance(content, dict) else {"values": (content,)}
+        return cls(**given, reported=reported)
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,11 @@ class Objectives:
     def score(self, metric: Metric) -> Score:
         """What the algorithm is told of a finite final result."""
         values = [orient(metric.numbers[key], mode) for key, mode in self.modes.items()]
-        return Score(values, self.violation(metric))
+        return Score(values, self.violation(metric), metric.whole)
+
+    def intermediate_score(self, metric: Metric) -> Score:
+        """What an algorithm that `wants_reports` is told of a finite intermediate result."""
+        return Score((orient(metric.value, self.mode),), reported=metric.whole)
 
     def score_of(self, whole: Any) -> Score:
         """The score of a final result as the record has it, which was checked before it got there."""

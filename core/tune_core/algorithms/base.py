@@ -77,6 +77,10 @@ class _Seeded:
     """Not empty: its trials have to see the folder of `set_directory`, such as to hand files to one another.
     The text says what to do on a platform where they do not, and where it is therefore refused."""
 
+    wants_reports: ClassVar[bool] = False
+    """Whether intermediate results are `Score`s, with what the trial `reported`, rather than plain numbers.
+    Final ones always are."""
+
     _seed: int = 0
 
     def takes(self, parameters: Parameters) -> bool:

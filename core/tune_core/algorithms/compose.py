@@ -44,6 +44,7 @@ class TunerAdvisor(Advisor):
         self.handles_constraints = tuner.handles_constraints  # type: ignore[misc]
         self.needs_space = tuner.needs_space  # type: ignore[misc]
         self.needs_folder = tuner.needs_folder
+        self.wants_reports = assessor is not None and assessor.wants_reports  # type: ignore[misc]
         self._parameters: dict[int, Parameters] = {}  # of trials that are not over
         self._histories: dict[int, list[float]] = {}
         self._seen: dict[Hashable, Parameters | None] = {}

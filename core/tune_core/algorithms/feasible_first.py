@@ -59,6 +59,7 @@ class FeasibleFirst(Advisor):
         self.many_objectives = advisor.many_objectives  # type: ignore[misc]
         self.needs_space = advisor.needs_space  # type: ignore[misc]
         self.needs_folder = advisor.needs_folder
+        self.wants_reports = advisor.wants_reports  # type: ignore[misc]
         self._fences: list[_Fence] = []
 
     @property

@@ -156,16 +156,17 @@ def choose(kind: str, config: AlgorithmConfig) -> Choice:
     except ConfigError as err:
         problems += [problem.within(("classArgs",)) for problem in err.problems]
     named = inspect.signature(cls).parameters
-    if "user_mode" in named and given is None:
+    default: Mode = getattr(cls, "default_optimize_mode", "maximize")  # NNI's, for all but a few
+    asks = named.get("user_mode")
+    if asks is not None and asks.default is asks.empty and given is None:
         text = "optimize_mode is missing, minimize or maximize: results are compared with numbers of yours"
         problems.append(Problem(("classArgs",), text))
     if problems:
         raise error_of(problems)
     # The kernel turns values round so that lower is better: a class that asks must be told so.
     arguments |= {"optimize_mode": "minimize"} if "optimize_mode" in named else {}
-    arguments |= {"user_mode": mode} if "user_mode" in named else {}
+    arguments |= {"user_mode": mode or default} if asks is not None else {}
     arguments |= {"seed": seed} if "seed" in named and seed is not None else {}
-    default = getattr(cls, "default_optimize_mode", "maximize")  # NNI's, for all but a few
     return Choice(kind, cls, arguments, modes or {DEFAULT_KEY: default}, bool(modes), seed, driver)
 
 

@@ -22,6 +22,9 @@ __all__ = ["user_class"]
 def user_class(directory: Path, class_name: str, class_file_name: str | None = None) -> type:
     """The class `module.Class` below `directory`, or `Class` in the file `class_file_name`.
 
+    A class that was written for another system may say which class it is here: what its class method
+    `tune_algorithm` returns takes its place.
+
     The module is imported under a name of its own, so that a `random.py` of the user's replaces
     nobody else's; its own imports find `directory` after everything installed.
 
@@ -56,7 +59,15 @@ def user_class(directory: Path, class_name: str, class_file_name: str | None = N
         near = did_you_mean(name, classes)
         wrong = f"{name!r} in {module.__file__} is no class" if found is not None else ""
         raise error_of([Problem((key,), wrong or f"no class {name!r} in {module.__file__}{near}")])
-    return found
+    return _ours(found)
+
+
+def _ours(found: type) -> type:
+    foreign = getattr(found, "tune_algorithm", None)
+    if foreign is None:
+        return found
+    ours: type = foreign()
+    return ours
 
 
 def _root(directory: Path) -> str:

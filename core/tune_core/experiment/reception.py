@@ -207,8 +207,9 @@ class Reception:
             self._engine.observe("tune_metric_reported", trial, kind=kind, value=metric.whole)
         if not self._advice.listens:
             return
+        objectives, wants_reports = self._settings.objectives, self._advice.advisor.wants_reports
         values = [
-            orient(metric.value, self._settings.objectives.mode)
+            objectives.intermediate_score(metric) if wants_reports else orient(metric.value, objectives.mode)
             for kind, metric in told
             if kind == "intermediate" and metric.is_finite
         ]

@@ -22,7 +22,7 @@ from tune_core.algorithms.base import Advisor, Observation
 from tune_core.errors import MetricError, NoMoreTrial
 from tune_core.experiment.trials import LiveTrial
 from tune_core.experiment.view import TrialView
-from tune_core.metric import orient
+from tune_core.metric import Metric, orient
 from tune_core.objectives import Objectives, Score
 from tune_core.space import SearchSpace
 from tune_core.store.directory import ExperimentDirectory
@@ -191,12 +191,15 @@ def replay(connection: sqlite3.Connection, advisor: Advisor, restored: Restored)
     condemned: set[int] = set()
     for kind, sequence, data in _calls(connection, advisor.listens):
         if kind == "metric":
-            if sequence not in condemned and not _report(advisor, sequence, data, restored.objectives.mode):
+            value, whole = data
+            if sequence not in condemned and not _report(
+                advisor, sequence, value, whole, restored.objectives
+            ):
                 condemned.add(sequence)
         elif kind == "proposed":
             differing += not _propose(advisor, sequence, data)
         elif kind == "ended":
-            advised = None if data["advised"] is None else Score.from_json(data["advised"])
+            advised = None if data["advised"] is None else Score.from_json(data["advised"], data["metric"])
             advisor.trial_end(sequence, TrialState(data["state"]), advised)
         elif kind == "attempt_ended":
             condemned.discard(sequence)
@@ -221,8 +224,13 @@ def replay(connection: sqlite3.Connection, advisor: Advisor, restored: Restored)
     return differing
 
 
-def _report(advisor: Advisor, sequence: int, value: float, mode: str) -> bool:
-    return not math.isfinite(value) or advisor.report_intermediate(sequence, orient(value, mode))
+def _report(advisor: Advisor, sequence: int, value: float, whole: str | None, objectives: Objectives) -> bool:
+    if not math.isfinite(value):
+        return True
+    if not advisor.wants_reports:
+        return advisor.report_intermediate(sequence, orient(value, objectives.mode))
+    metric = Metric({objectives.primary: value}, value if whole is None else json.loads(whole))
+    return advisor.report_intermediate(sequence, objectives.intermediate_score(metric))
 
 
 def _propose(advisor: Advisor, sequence: int, data: dict[str, Any]) -> bool:
@@ -274,7 +282,7 @@ def _proposals(connection: sqlite3.Connection) -> Iterator[_Placed]:
 
 def _metrics(connection: sqlite3.Connection) -> Iterator[_Placed]:
     rows = connection.execute(
-        "SELECT id, trial, value FROM metric WHERE final = 0 AND value IS NOT NULL ORDER BY id"
+        "SELECT id, trial, value, data FROM metric WHERE final = 0 AND value IS NOT NULL ORDER BY id"
     )
-    for number, trial, value in rows:
-        yield (number, 0, number), "metric", trial, value
+    for number, trial, value, whole in rows:
+        yield (number, 0, number), "metric", trial, (value, whole)
