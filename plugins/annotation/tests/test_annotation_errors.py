@@ -6,7 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tune_annotation.reader import AnnotatedCode
+from tune_annotation.rewriting import expanded
+from tune_annotation.source import read_source
 
 from tune_core import ConfigError
 from tune_core.config.problems import Problem
@@ -243,6 +247,10 @@ CORPUS: list[tuple[str, str | tuple[int, int], str]] = [  # the code, at what it
         "'@nn",
         "stands before `from __future__`",
     ),
+    (f"{VARIABLE}\nif x:\n    x", '"""@', "is not followed by an assignment"),
+    ('import os\n"""@nni.report_final_result(\\x)"""\n', (2, 35), "is no Python: (unicode error)"),
+    ("import os\n'@nni.report_final_result(' f'{x})'\n", "'@nni", "leave out the f before it"),
+    ("import os\n''b'@nni.report_final_result(x)'\n", (2, 33), "is no Python: cannot mix bytes"),
 ]
 
 
@@ -259,6 +267,44 @@ def test_wrong_annotation_is_told_with_its_place(
         at = before.count("\n") + 1, len(before.rpartition("\n")[2]) + 1
     assert problem.place is not None
     assert (problem.place.file, problem.place.line, problem.place.column) == (str(file), *at)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    code=st.sampled_from([code for code, _, _ in CORPUS]),
+    start=st.floats(0, 1),
+    removed=st.integers(0, 8),
+    added=st.sampled_from(
+        [
+            "",
+            "(",
+            ")",
+            '"""',
+            "'",
+            "@nni.",
+            "\n",
+            "\\",
+            "\\x",
+            "name=",
+            "{",
+            "[",
+            "*",
+            ":",
+            "f",
+            "b",
+            "é",
+            "\r\n",
+            "\x0c",
+        ]
+    ),
+)
+def test_damaged_annotation_is_no_bug(code: str, start: float, removed: int, added: str) -> None:
+    at = int(start * len(code))
+    damaged = code[:at] + added + code[at + removed :]
+    source = read_source(damaged.encode(), "train", "train.py")
+    if not source.problems:
+        expanded(source)
+    assert all(problem.message and problem.place for problem in source.problems)
 
 
 def test_everything_in_all_files_is_told_at_once(tmp_path: Path) -> None:

@@ -325,6 +325,11 @@ def test_other_bytes_of_a_file_survive(tmp_path: Path) -> None:
     assert space(folder)["train/x/choice"]["_value"] == ["é", 2]
 
 
+def test_last_line_may_lack_its_end(tmp_path: Path) -> None:
+    folder = write(tmp_path / "code", "print(1)\nif True:\n    '@nni.report_final_result(2)'")
+    assert run_expanded(folder, {}, tmp_path) == ["1", "tune: final result: 2"]
+
+
 def test_code_of_a_newer_python_is_read(tmp_path: Path) -> None:
     code = """
         def first[T](items: list[T]) -> T:

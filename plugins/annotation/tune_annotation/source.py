@@ -127,13 +127,20 @@ def read_source(data: bytes, module: str, shown: str) -> Source:
     except (SyntaxError, UnicodeDecodeError) as err:
         message = err.msg if isinstance(err, SyntaxError) else str(err)
         return Source(shown, "", "utf-8", problems=[Problem((), str(message), Place(shown))])
+    doubt, is_certain = _doubt(source)
+    if doubt is not None and is_certain:
+        source.problems.append(doubt)
+        return source
     with _deep_recursion():
         try:
-            _Finder(source, _parse(source), module).find()
-        except _NoPythonError as err:
-            source.problems.append(err.problem)
+            _Finder(source, cst.parse_module(source.text), module).find()
         except RecursionError:
-            source.problems.append(Problem((), "is nested too deeply to be read", Place(shown)))
+            source.problems = [Problem((), "is nested too deeply to be read", Place(shown))]
+        except cst.ParserSyntaxError as err:
+            place = Place(shown, err.raw_line, err.raw_column + 1)
+            source.problems = [doubt or Problem((), "cannot be read as Python", place)]
+        except (SyntaxError, cst.CSTValidationError) as err:  # strings that are none
+            source.problems = [doubt or Problem((), f"is no Python: {err}", Place(shown))]
     return source
 
 
@@ -148,36 +155,22 @@ def _deep_recursion() -> Iterator[None]:
         sys.setrecursionlimit(before)
 
 
-class _NoPythonError(Exception):
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(str(problem))
-        self.problem = problem
+def _doubt(source: Source) -> tuple[Problem | None, bool]:
+    """What Python's own parser has against a file, and whether that is certain.
 
-
-def _parse(source: Source) -> cst.Module:
-    """The tree of a file.
-
-    Python's own parser goes first: it says what is wrong in words for people, and refuses the depths in
-    which libcst's would bring the process down. What is of a newer Python than this is for libcst to say.
+    It says what is wrong in words for people, and refuses the depths in which libcst's would bring the
+    process down; but what is of a newer Python than this only libcst can read.
     """
-    place, message = Place(source.shown), "cannot be read as Python"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of code that is not ours
             ast.parse(source.text)
     except SyntaxError as err:
         place = Place(source.shown, err.lineno or 1, err.offset or 1)
-        message = f"is no Python: {err.msg}"
-        if "too many nested" in str(err.msg):
-            raise _NoPythonError(Problem((), message, place)) from err
+        return Problem((), f"is no Python: {err.msg}", place), "too many nested" in str(err.msg)
     except (ValueError, RecursionError, MemoryError) as err:
-        raise _NoPythonError(Problem((), f"is no Python: {err}", place)) from err
-    try:
-        return cst.parse_module(source.text)
-    except cst.ParserSyntaxError as err:
-        if not place.line:
-            place = Place(source.shown, err.raw_line, err.raw_column + 1)
-        raise _NoPythonError(Problem((), message, place)) from err
+        return Problem((), f"is no Python: {err}", Place(source.shown)), True
+    return None, False
 
 
 class _Statements(cst.CSTVisitor):
@@ -288,10 +281,9 @@ class _Finder:
     def _annotation(self, literal: cst.BaseExpression, following: cst.CSTNode | None) -> None:
         span = self._span(literal)
         place = self._place(span.start)
-        if isinstance(literal, cst.FormattedString):
+        if not _is_plain(literal):
             self._problem(place, "an annotation is a plain string: leave out the f before it")
             return
-        assert isinstance(literal, cst.SimpleString | cst.ConcatenatedString)
         value = _text(literal)
         at = value.index("@")
         mark = self._source.text.find("@", span.start, span.end)
@@ -432,7 +424,9 @@ class _Finder:
     def _span(self, node: cst.CSTNode) -> Span:
         """Where a node stands: an expression with the parentheses around it, a statement with its `;`."""
         found = self._ranges[node]
-        start, end = (self._starts[each.line - 1] + each.column for each in (found.start, found.end))
+        # A file may lack its last line end, which libcst counts all the same.
+        offsets = [*self._starts, len(self._source.text)]
+        start, end = (offsets[each.line - 1] + each.column for each in (found.start, found.end))
         return Span(start, end)
 
     def _place(self, offset: int) -> Place:
@@ -466,16 +460,23 @@ def _literal(statement: cst.CSTNode) -> cst.BaseExpression | None:
 
 
 def _text(node: cst.BaseExpression) -> str:
-    """What a string says; of an f-string, how it begins; nothing for all else."""
-    if isinstance(node, cst.FormattedString):
-        head = node.parts[0] if node.parts else None
-        return head.value if isinstance(head, cst.FormattedStringText) else ""
-    if not isinstance(node, cst.SimpleString | cst.ConcatenatedString):
-        return ""
+    """What a string says; of one with code in it, how it begins; nothing for all else."""
+    if isinstance(node, cst.ConcatenatedString):
+        return _text(node.left) + _text(node.right)
+    if not isinstance(node, cst.SimpleString):
+        parts = getattr(node, "parts", ()) if isinstance(node, cst.BaseString) else ()
+        head = getattr(parts[0], "value", "") if parts else ""
+        return head if isinstance(head, str) else ""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of escapes that mean nothing
         value = node.evaluated_value
     return value if isinstance(value, str) else ""
+
+
+def _is_plain(node: cst.CSTNode) -> bool:
+    if isinstance(node, cst.ConcatenatedString):
+        return _is_plain(node.left) and _is_plain(node.right)
+    return isinstance(node, cst.SimpleString)
 
 
 def _is_future(statement: cst.CSTNode) -> bool:
