@@ -263,6 +263,26 @@ def test_size_of_optional_inputs_may_be_a_range(tmp_path: Path) -> None:
     assert space(folder)["train/out/input_choice"]["_value"]["n_chosen"] == [0, 1, 2]
 
 
+def test_layer_may_have_an_empty_list_of_optional_inputs(tmp_path: Path) -> None:
+    code = LAYERS.replace("fixed_inputs: [out]", "optional_inputs: [], optional_input_size: 1")
+    folder = write(tmp_path / "code", code)
+    assert set(space(folder)) == set(ARCHITECTURE)
+    assert run_expanded(folder, ARCHITECTURE, tmp_path) == ["pool[[], []]"]
+
+
+def test_functions_may_be_chosen_among_other_expressions(tmp_path: Path) -> None:
+    code = """
+        "@nni.function_choice(len('ab'), 2 * 3 + 4, lambda x: 1 + x, name=len)"
+        y = [len('ab')]
+        print(y[0](1) if callable(y[0]) else y[0])
+        """
+    folder = write(tmp_path / "code", code)
+    options = ["len('ab')", "2 * 3 + 4", "lambda x: 1 + x"]
+    assert space(folder)["train/len/function_choice"]["_value"] == options
+    assert run_generated(folder, {"train/len/function_choice": options[1]}, tmp_path) == ["10"]
+    assert run_expanded(folder, {"train/len/function_choice": options[2]}, tmp_path) == ["2"]
+
+
 def test_keys_have_the_module_and_survive_edits(tmp_path: Path) -> None:
     code = '"""@nni.variable(nni.choice(1, 2), name=x)"""\nx = 1\n'
     folder = write(tmp_path / "code", code)

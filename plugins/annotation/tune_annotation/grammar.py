@@ -287,7 +287,8 @@ class _Reader:
     def _function_choice(self, call: ast.Call) -> FunctionChoice:
         target = self._name(call, "function_choice")
         for option in call.args:
-            if not isinstance(option, ast.Call):
+            # NNI took any expression; a bare name is a call that somebody forgot to write out.
+            if isinstance(option, ast.Name | ast.Attribute):
                 self._fault(option, f"{self._shown(option)} is not a call{self._form('function_choice')}")
         if not call.args:
             self._fault(call, f"has no calls to choose from{self._form('function_choice')}")
@@ -396,7 +397,8 @@ class _Reader:
         optional = self._list(parts, "optional_inputs")
         self._refuse_repeated(self._list(parts, "layer_choice"))
         self._refuse_repeated(optional)
-        sizes = self._sizes(parts, node, len(optional))
+        # NNI's own examples have no optional inputs and a size of 1.
+        sizes = self._sizes(parts, node, len(optional)) if optional or "optional_inputs" not in parts else ()
         output = self._target(parts["layer_output"], "layer_output")
         if len(self.faults) > before:
             raise _StopError
