@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import random
 from collections.abc import Iterator
@@ -44,7 +43,6 @@ class Adapter:
         self._numpy_state: Any = None
 
     @classmethod
-    @functools.cache
     def of(cls, user_class: type) -> type[Self]:
         """The class of the kernel's that runs `user_class`, under its name and with its arguments."""
         signature, mode = _constructor(user_class)

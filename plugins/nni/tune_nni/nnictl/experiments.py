@@ -1,0 +1,311 @@
+"""Commands that run, change and show experiments and their trials."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from tune_core.cli.output import print_json, remark
+from tune_core.store.directory import ExperimentDirectory, list_experiments
+from tune_core.store.reader import Record
+from tune_nni.nnictl.frame import experiment_argument, matching, no_place, one, running, tune
+from tune_nni.records import trial_job
+
+__all__ = ["COMMANDS"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _mention_no_page(_ctx: click.Context, _param: click.Parameter, port: int | None) -> None:
+    if port is not None:
+        remark("--port is not used: there is no web page; `tune view` and `tune top` show experiments")
+
+
+def _unused(*names: str, **options: Any) -> Callable[[F], F]:
+    """An option that is taken, and of no use here."""
+    return click.option(*names, expose_value=False, help="Taken, and not used.", **options)
+
+
+_port = _unused("--port", "-p", type=int, callback=_mention_no_page)
+_debug = _unused("--debug", "-d", is_flag=True)
+_words = click.argument("words", nargs=-1, expose_value=False)
+_foreground = click.option("--foreground", "-f", is_flag=True, help="Stay until the experiment ends.")
+_folder = click.option("--experiment_dir", "-e", type=click.Path(path_type=Path), help="Where it is.")
+_file = click.option("--filename", "-f", required=True, type=click.Path(path_type=Path))
+_value = click.option("--value", "-v", required=True)
+_trial_id = click.option("--trial_id", "-T", required=True)
+
+
+@click.command()
+@click.option("--config", "-c", required=True, type=click.Path(path_type=Path))
+@_port
+@_debug
+@_unused("--url_prefix", "-u")
+@_foreground
+def create(config: Path, foreground: bool) -> int:
+    """Start an experiment; it goes on in the background."""
+    return tune("run", config) if foreground else tune("create", config)
+
+
+@click.command()
+@experiment_argument
+@_port
+@_debug
+@_foreground
+@_folder
+def resume(experiment: str | None, foreground: bool, experiment_dir: Path | None) -> int:
+    """Go on with an experiment."""
+    words = [_path(experiment, experiment_dir)]
+    return tune("resume", *words) if foreground else tune("resume", "--background", *words)
+
+
+@click.command()
+@experiment_argument
+@_port
+@_folder
+def view(experiment: str | None, experiment_dir: Path | None) -> int:
+    """Look at an experiment."""
+    return tune("view", _path(experiment, experiment_dir))
+
+
+def _path(experiment: str | None, experiment_dir: Path | None) -> Path:
+    """The folder of an experiment, perhaps in another folder than usual."""
+    if experiment_dir is None:
+        return one(experiment).path
+    whole = experiment_dir / (experiment or "")
+    return whole if whole.is_dir() else experiment_dir
+
+
+@click.command()
+@experiment_argument
+@_port
+@click.option("--all", "-a", "everything", is_flag=True, help="All that run.")
+def stop(experiment: str | None, everything: bool) -> int:
+    """Stop an experiment, those whose ids begin so, or `all`."""
+    if everything or experiment == "all":
+        return tune("stop", "--all")
+    if experiment is None:
+        return tune("stop")
+    live = running()
+    found = matching(experiment, live) if experiment.endswith("*") and live else [one(experiment)]
+    return max([tune("stop", each.path) for each in found])
+
+
+@click.group()
+def update() -> None:
+    """Change an experiment."""
+
+
+@update.command()
+@experiment_argument
+@_file
+def searchspace(experiment: str | None, filename: Path) -> int:
+    """Search another space from now on."""
+    return tune("update", "searchspace", one(experiment).path, "--filename", filename)
+
+
+def _limit(name: str, text: str) -> None:
+    @update.command(name, help=text)
+    @experiment_argument
+    @_value
+    def change(experiment: str | None, value: str) -> int:
+        return tune("update", name, one(experiment).path, "--value", value)
+
+
+_limit("concurrency", "Change how many trials run at once.")
+_limit("duration", "Change how long trials may be started.")
+_limit("trialnum", "Change the number of trials.")
+
+
+@click.group()
+def trial() -> None:
+    """See and end trials."""
+
+
+@trial.command("ls")
+@experiment_argument
+@click.option("--head", type=click.IntRange(1), help="So many with the highest results.")
+@click.option("--tail", type=click.IntRange(1), help="So many with the lowest results.")
+def ls(experiment: str | None, head: int | None, tail: int | None) -> None:
+    """List trials, as JSON."""
+    if head and tail:
+        raise click.UsageError("give --head or --tail")
+    directory = one(experiment)
+    with Record(directory) as record:
+        found = list(record.trials())
+    if head or tail:
+        ranked = sorted(
+            (each for each in found if each.value is not None),
+            key=lambda each: each.value or 0.0,
+            reverse=bool(head),
+        )
+        found = ranked[: head or tail]
+    print_json([trial_job(directory, each) for each in found])
+
+
+@trial.command()
+@experiment_argument
+@_trial_id
+def kill(experiment: str | None, trial_id: str) -> int:
+    """End a trial."""
+    return tune("trial", "kill", trial_id, "--experiment", one(experiment).path)
+
+
+@trial.command()
+@experiment_argument
+@_trial_id
+def codegen(experiment: str | None, trial_id: str) -> int:
+    """Write annotated code with a trial's values in place."""
+    return tune("trial", "codegen", trial_id, "--experiment", one(experiment).path)
+
+
+@click.command()
+@click.option("--time", "-t", "seconds", type=click.FloatRange(0.1), default=3, help="Seconds between looks.")
+def top(seconds: float) -> int:
+    """Watch what runs."""
+    return tune("top", "--time", str(seconds))
+
+
+@click.group()
+def experiment() -> None:
+    """See, move and delete experiments."""
+
+
+def _shown(name: str, text: str) -> None:
+    @experiment.command(name, help=text)
+    @experiment_argument
+    def show(experiment: str | None) -> int:
+        return tune("experiment", name, one(experiment).path, "--json")
+
+
+_shown("show", "Show an experiment, as JSON.")
+_shown("status", "Show whether it runs, as JSON.")
+
+
+@experiment.command("list")
+@click.option("--all", "everything", is_flag=True, help="Also those that do not run.")
+def list_(everything: bool) -> int:
+    """List experiments that run."""
+    return tune("experiment", "list", None if everything else "--running")
+
+
+@experiment.command()
+@experiment_argument
+@click.option("--all", "everything", is_flag=True, help="All that do not run.")
+def delete(experiment: str | None, everything: bool) -> int:
+    """Delete an experiment. For all of them it asks first."""
+    if everything:
+        live = {each.id for each in running()}
+        found = [each.path for each in list_experiments() if each.id not in live]
+        return tune("experiment", "delete", *found) if found else 0
+    if experiment is None:
+        raise click.UsageError("give the id of an experiment, or --all")
+    return tune("experiment", "delete", "--yes", one(experiment).path)
+
+
+@experiment.command("import")
+@experiment_argument
+@_file
+def import_(experiment: str | None, filename: Path) -> int:
+    """Teach an experiment results from elsewhere."""
+    return tune("experiment", "import", one(experiment).path, "--filename", filename)
+
+
+@experiment.command()
+@experiment_argument
+@_file
+@click.option("--type", "-t", "form", required=True, type=click.Choice(["json", "csv"]))
+@click.option("--intermediate", "-i", is_flag=True, help="Also the intermediate results.")
+def export(experiment: str | None, filename: Path, form: str, intermediate: bool) -> int:
+    """Write out results, whether the experiment runs or not."""
+    more = "--intermediate" if intermediate else None
+    place = one(experiment).path
+    return tune("experiment", "export", place, "--filename", filename, "--type", form, more)
+
+
+@experiment.command(context_settings={"ignore_unknown_options": True})
+@experiment_argument
+@_words
+def save(experiment: str | None) -> None:
+    """Say how to move an experiment."""
+    folder = one(None if experiment and experiment.startswith("-") else experiment).path
+    pack = f"tar czf {folder.name}.tgz -C {folder.parent} {folder.name}"
+    no_place(f"an experiment is one folder\n  pack it: {pack}")
+
+
+@experiment.command(context_settings={"ignore_unknown_options": True})
+@_words
+def load() -> None:
+    """Say how to move an experiment."""
+    no_place("an experiment is one folder\n  unpack it into $TUNE_HOME, or ~/tune-experiments")
+
+
+@click.group()
+def config() -> None:
+    """See configurations."""
+
+
+@config.command("show")
+@experiment_argument
+def show_config(experiment: str | None) -> int:
+    """Print the configuration of an experiment, as JSON."""
+    return tune("config", "show", one(experiment).path)
+
+
+@click.group()
+def platform() -> None:
+    """Clean platforms."""
+
+
+@platform.command()
+@click.option("--config", "-c", required=True, type=click.Path(path_type=Path))
+def clean(config: Path) -> int:
+    """Remove what is on the machines of a configuration; it asks first."""
+    return tune("platform", "clean", config)
+
+
+@click.group()
+def log() -> None:
+    """Read what was logged."""
+
+
+def _manager(name: str, file: str) -> None:
+    @log.command(name, help=f"Print the manager's {name}.")
+    @experiment_argument
+    @click.option("--tail", "-T", type=click.IntRange(0), help="Only the last lines.")
+    @click.option("--head", "-H", type=click.IntRange(0), help="Only the first lines.")
+    @click.option("--path", is_flag=True, help="Where it is, instead.")
+    def read(experiment: str | None, tail: int | None, head: int | None, path: bool) -> None:
+        place = one(experiment).log / file
+        if path:
+            print(place)
+            return
+        lines = place.read_text(encoding="utf-8", errors="replace").splitlines() if place.exists() else []
+        lines = lines[:head] if head is not None else lines
+        print(*(lines[max(0, len(lines) - tail) :] if tail is not None else lines), sep="\n")
+
+
+_manager("stdout", "manager.log")
+_manager("stderr", "manager.stderr")
+
+
+@log.command("trial")
+@experiment_argument
+@click.option("--trial_id", "-T")
+def log_of_trial(experiment: str | None, trial_id: str | None) -> None:
+    """Print where trials are, with what they printed in `stdout` and `stderr`."""
+    directory = one(experiment)
+    with Record(directory) as record:
+        found = list(record.trials()) if trial_id is None else [record.trial(trial_id)]
+    print(json.dumps({each.id: _place(directory, each) for each in found}, indent=2))
+
+
+def _place(directory: ExperimentDirectory, trial: Any) -> str:
+    return str(directory.attempt(trial.id, trial.attempt))
+
+
+COMMANDS = (create, resume, view, stop, update, trial, top, experiment, config, platform, log)
