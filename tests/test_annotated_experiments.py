@@ -189,6 +189,19 @@ def test_wrong_annotations_are_told_before_anything_starts(tmp_path: Path, tune:
     assert not (tmp_path / "home").exists() or not list((tmp_path / "home").iterdir())
 
 
+@pytest.mark.parametrize("command", ["python {}/train.py", "cd '{}' && python train.py"])
+def test_command_that_runs_the_code_as_it_was_is_refused(tmp_path: Path, tune: Tune, command: str) -> None:
+    folder = tmp_path / "code"
+    config = {**COMMON, "trialCommand": command.format(folder), "useAnnotation": True}
+    write(folder, ANNOTATED, config)
+    said = tune("validate", "config.yml", cwd=folder, status=2).stderr
+    assert "trialCommand: names" in said
+    assert "write the path from there: train.py" in said
+    other = {**config, "trialCommand": command.format(f"{folder}-other")}
+    (folder / "config.yml").write_text(yaml.safe_dump(other))
+    tune("validate", "config.yml", cwd=folder)
+
+
 def test_space_and_expand_are_commands(tmp_path: Path, tune: Tune) -> None:
     folder = write(tmp_path / "code", ANNOTATED, VERSION_1)
     found = json.loads(tune("annotation", "space", "code").stdout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -156,6 +157,7 @@ def verify(config: ExperimentConfig) -> list[Problem]:
         config.search_space = {}
     problems += _check_algorithms(sections, config.search_space, config.seed, choices)
     problems += _check_folder(config.trial_code_directory)
+    problems += _check_command(config)
     problems += _check_service(config)
     problems += _check_sight(config, choices)
     problems += _check_points(config, choices)
@@ -218,6 +220,15 @@ def _check_algorithms(
 
 def _check_folder(folder: Path) -> list[Problem]:
     return [] if folder.is_dir() else [Problem(("trialCodeDirectory",), f"no folder {str(folder)!r}")]
+
+
+def _check_command(config: ExperimentConfig) -> list[Problem]:
+    """A command that would run the code as it was before it was rewritten."""
+    folder = str(config.trial_code_directory)
+    if not config.use_annotation or not re.search(rf"{re.escape(folder)}(?![\w.-])", config.trial_command):
+        return []
+    text = f"names {folder} in full, where annotations are not expanded; trials run in a folder like it"
+    return [Problem(("trialCommand",), f"{text}\n  write the path from there: train.py, lib/train.py")]
 
 
 def _missing_space(sections: Mapping[str, AlgorithmConfig | None], raw_space: Any) -> list[Problem]:
