@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tune_annotation.finding import read_source
 from tune_annotation.reader import AnnotatedCode
 from tune_annotation.rewriting import expanded
-from tune_annotation.source import read_source
 
 from tune_core import ConfigError
 from tune_core.config.problems import Problem

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tune_annotation.finding import read_source
 from tune_annotation.reader import AnnotatedCode
 from tune_annotation.rewriting import expanded
-from tune_annotation.source import read_source
 
 from tune_core import ConfigError
 
@@ -261,6 +261,15 @@ def test_layers_are_called_with_their_inputs(tmp_path: Path) -> None:
 def test_size_of_optional_inputs_may_be_a_range(tmp_path: Path) -> None:
     folder = write(tmp_path / "code", LAYERS.replace("size: 1", "size: [0, 2]"))
     assert space(folder)["train/out/input_choice"]["_value"]["n_chosen"] == [0, 1, 2]
+
+
+def test_layers_are_numbered_as_they_stand(tmp_path: Path) -> None:
+    layers = "'@nni.mutable_layers({{layer_choice: [{}()], layer_output: y}})'\n"
+    code = "def f():\n    " + layers.format("a") + layers.format("b")
+    assert {key: spec["_value"] for key, spec in space(write(tmp_path / "code", code)).items()} == {
+        "train/y/layer_choice": ["a()"],
+        "train/y#2/layer_choice": ["b()"],
+    }
 
 
 def test_layer_may_have_an_empty_list_of_optional_inputs(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tune_annotation.finding import read_source
 from tune_annotation.folder import Folder, fill, survey
 from tune_annotation.rewriting import Values, expanded, generated
-from tune_annotation.source import MARKS, Parameter, Source, read_source
+from tune_annotation.source import MARKS, Parameter, Source
 from tune_core import Annotation, ConfigError, Parameters
 from tune_core.annotation import ORIGIN
 from tune_core.config.problems import Place, Problem, error_of

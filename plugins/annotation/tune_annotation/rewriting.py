@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +16,12 @@ from tune_annotation.grammar import (
     Report,
     Variable,
 )
-from tune_annotation.source import Site, Source, Span
+from tune_annotation.source import LINE_END, Site, Source, Span
 
 __all__ = ["Values", "expanded", "generated"]
 
 _MODULE = "tune.annotated"
 _NAME = "_tune_annotated"
-_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True)
@@ -193,7 +191,7 @@ def _applied(text: str, edits: list[_Edit]) -> str:
         start, end = edit.span.start, edit.span.end
         if start < done:
             continue
-        ends = "".join(_LINE_END.findall(text, start, end))
+        ends = "".join(LINE_END.findall(text, start, end))
         pieces += [text[done:start], _padded(edit.code, ends)]
         done = end
     return "".join([*pieces, text[done:]])
