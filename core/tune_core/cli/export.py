@@ -11,7 +11,7 @@ from tune_core.cli.output import writes_unicode
 from tune_core.store.reader import Record
 from tune_core.trial import TrialState
 
-__all__ = ["write_csv", "write_json"]
+__all__ = ["rows", "write_csv", "write_json"]
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -24,7 +24,7 @@ def write_json(record: Record, everything: bool, intermediate: bool, file: TextI
     """
     count, escape = 0, not writes_unicode(file)
     file.write("[")
-    for row in _rows(record, everything, intermediate):
+    for row in rows(record, everything, intermediate):
         file.write(",\n" if count else "\n")
         file.write(json.dumps(row, ensure_ascii=escape, allow_nan=False))
         count += 1
@@ -39,14 +39,14 @@ def write_csv(record: Record, everything: bool, intermediate: bool, file: TextIO
     """
     columns: dict[str, None] = {}
     results: dict[str, None] = {}
-    for row in _rows(record, everything, intermediate=False):
+    for row in rows(record, everything, intermediate=False):
         columns.update(dict.fromkeys(row["parameter"]))
         results.update(dict.fromkeys(_result(row["value"])))
     titles = [*columns, *(name for name in results if name not in columns), "trialJobId"]
     writer = csv.writer(file)
     writer.writerow([_cell(title) for title in titles + ["intermediate"] * intermediate])
     count = 0
-    for row in _rows(record, everything, intermediate):
+    for row in rows(record, everything, intermediate):
         cells = {**row["parameter"], **_result(row["value"]), "trialJobId": row["trialJobId"]}
         extra = [_cell(row["intermediate"])] if intermediate else []
         writer.writerow([_cell(cells.get(title)) for title in titles] + extra)
@@ -54,7 +54,8 @@ def write_csv(record: Record, everything: bool, intermediate: bool, file: TextIO
     return count
 
 
-def _rows(record: Record, everything: bool, intermediate: bool) -> Iterator[dict[str, Any]]:
+def rows(record: Record, everything: bool, intermediate: bool) -> Iterator[dict[str, Any]]:
+    """Each trial as {parameter, value, trialJobId}, and `intermediate` if asked for; see `write_json`."""
     for trial in record.trials(states=() if everything else (TrialState.SUCCEEDED,)):
         if trial.metric is None and not everything:
             continue
