@@ -140,6 +140,30 @@ def test_root_that_cannot_be_made_is_told(host: Any) -> None:
     assert str(host.root) in failed["reason"]
 
 
+def test_archive_holds_the_companions_of_plugins(
+    host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "companion" / "deep").mkdir(parents=True)
+    for name in ("__init__.py", "deep/__init__.py"):
+        (tmp_path / "companion" / name).write_text("import tune")
+    info = tmp_path / "other-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[tune.trials]\ncompanion = companion\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    boot.runtime_archive.cache_clear()
+    try:
+        _, archive = boot.runtime_archive()
+        names = zipfile.ZipFile(BytesIO(archive)).namelist()
+        assert {"companion/__init__.py", "companion/deep/__init__.py", "tune/trial.py"} <= set(names)
+        connection = host.connect()
+        connection.hello()
+        assert connection.is_served()
+        assert len(list(host.root.glob("runtime/*/companion/deep/__init__.py"))) == 1
+    finally:
+        boot.runtime_archive.cache_clear()
+
+
 def test_archive_is_the_same_each_time_and_whole() -> None:
     digest, archive = boot.runtime_archive()
     boot.runtime_archive.cache_clear()

@@ -10,7 +10,7 @@ when it is asked for: `nni.utils`, `nni.tuner`, `nni.assessor`, ...
 """
 
 from nni.common.exception import NoMoreTrialError
-from nni.runtime.environment import announce
+from nni.runtime.environment import announce, refuse_beside_foreign
 from nni.trial import (
     get_current_parameter,
     get_experiment_id,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __version__ = "3.0"  # of the interface: the newest NNI
 
+refuse_beside_foreign(__file__)
 announce()
 
 _EXPRESSIONS = (

@@ -13,6 +13,7 @@ import numpy as np
 from nni.runtime.calling import accepted
 
 from tune_core.metric import Mode, orient
+from tune_nni.foreign import refuse_beside_foreign
 
 __all__ = ["Adapter", "plain"]
 
@@ -45,6 +46,7 @@ class Adapter:
     @classmethod
     def of(cls, user_class: type) -> type[Self]:
         """The class of the kernel's that runs `user_class`, under its name and with its arguments."""
+        refuse_beside_foreign()
         signature, mode = _constructor(user_class)
         content = {
             "__doc__": user_class.__doc__,

@@ -21,6 +21,7 @@ from tune_core.experiment.background import launch
 from tune_core.store.directory import ExperimentDirectory, find_experiment, list_experiments
 from tune_core.store.lock import ManagerLock
 from tune_core.store.reader import Record, TrialRecord
+from tune_nni.foreign import refuse_beside_foreign
 from tune_nni.records import trial_job
 
 __all__ = ["Experiment", "RunMode", "TrialHyperParameters", "TrialJob", "TrialMetricData", "TrialResult"]
@@ -95,8 +96,10 @@ class Experiment:
         config_or_platform: ExperimentConfig | str | None = None,
         id: str | None = None,  # noqa: A002 (NNI's name)
     ) -> None:
-        is_config = isinstance(config_or_platform, ExperimentConfig)
-        self.config: Any = config_or_platform if is_config else ExperimentConfig(config_or_platform)
+        refuse_beside_foreign()
+        self.config: Any = config_or_platform
+        if not isinstance(config_or_platform, ExperimentConfig):
+            self.config = ExperimentConfig(config_or_platform)
         self.id = id
         self.port: int | None = None  # there is none
         self._directory: ExperimentDirectory | None = None

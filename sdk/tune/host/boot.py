@@ -16,12 +16,26 @@ import os
 import re
 import shlex
 import zipfile
+from typing import Any
 
 from tune.host import stage2
 
-__all__ = ["COMMAND", "DEFAULT_ROOT", "Preamble", "opening", "parcel", "runtime_archive", "skip_to"]
+__all__ = [
+    "COMMAND",
+    "COMPANIONS",
+    "DEFAULT_ROOT",
+    "Preamble",
+    "opening",
+    "parcel",
+    "runtime_archive",
+    "skip_to",
+]
 
 DEFAULT_ROOT = "~/tune-trials"
+
+COMPANIONS = "tune.trials"
+"""Entry points of this group name packages, of the standard library and `tune` alone, that go with the
+runtime: trials can import them, like `tune` itself, though nothing is installed there."""
 
 COMMAND = """exec /bin/sh -c 'IFS= read -r tune && eval "$tune"'"""
 """For the login shell: sh, bash, dash, zsh, ksh, csh, tcsh and fish read it alike. `read` takes
@@ -185,14 +199,33 @@ def _source_of_stage2() -> str:
 
 @functools.lru_cache(maxsize=None)
 def runtime_archive() -> tuple[str, bytes]:
-    """The `tune` package as it is here: the digest of its content, and a zip with it."""
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    files = {f"tune/{name}": content for name, content in stage2.read_modules(package).items()}
+    """The `tune` package as it is here, and its companions: a digest of their content, and a zip with it."""
+    packages = {**_companions(), "tune": os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}
+    files = {
+        f"{package}/{name}": content
+        for package, folder in packages.items()
+        for name, content in stage2.read_modules(folder).items()
+    }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):
             archive.writestr(zipfile.ZipInfo(name), files[name], zipfile.ZIP_DEFLATED)
     return stage2.digest_of(files), buffer.getvalue()
+
+
+def _companions() -> dict[str, str]:
+    """The folders of the packages that installed plugins want to have where trials run, by name."""
+    import importlib.util
+    from importlib import metadata
+
+    every: Any = metadata.entry_points()
+    chosen = every.select(group=COMPANIONS) if hasattr(every, "select") else every.get(COMPANIONS, ())
+    specs = {each.value: importlib.util.find_spec(each.value) for each in chosen}
+    return {
+        name: spec.submodule_search_locations[0]
+        for name, spec in specs.items()
+        if spec is not None and spec.submodule_search_locations
+    }
 
 
 def parcel() -> bytes:

@@ -8,7 +8,7 @@ TYPE_CHECKING = False  # typing's own constant would import typing
 if TYPE_CHECKING:
     from typing import Mapping
 
-__all__ = ["announce", "variables"]
+__all__ = ["announce", "refuse_beside_foreign", "variables"]
 
 
 def variables(ours: Mapping[str, str]) -> dict[str, str]:
@@ -30,6 +30,24 @@ def variables(ours: Mapping[str, str]) -> dict[str, str]:
         "MULTI_PHASE": "false",
         "REUSE_MODE": "false",
     }
+
+
+def refuse_beside_foreign(package_file: str) -> None:
+    """Refuse to be imported where Microsoft's nni is installed too: the files of the two are mixed there.
+
+    Only the names in the folder of installed packages are looked at, which takes a tenth of a millisecond.
+
+    Raises:
+        ImportError: It is.
+    """
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(package_file)))
+    for name in os.listdir(folder):
+        if name.startswith("nni-") and name.endswith((".dist-info", ".egg-info")):
+            raise ImportError(
+                f"{os.path.join(folder, name)}: Microsoft's nni is installed here, and tune-nni brings a "
+                "package of the same name: "
+                "pip uninstall nni, then pip install --force-reinstall --no-deps tune-nni"
+            )
 
 
 def announce() -> None:

@@ -15,6 +15,7 @@ from tune_core.errors import ExperimentNotFoundError, TuneError
 from tune_core.store.directory import ExperimentDirectory, find_experiment, list_experiments
 from tune_core.store.lock import ManagerLock
 from tune_core.version import __version__
+from tune_nni.foreign import refuse_beside_foreign
 
 __all__ = ["experiment_argument", "group", "main", "matching", "no_place", "one", "running", "tune"]
 
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        refuse_beside_foreign()
         result = group().main(args=words, prog_name="nnictl", standalone_mode=False)
         sys.stdout.flush()
     except click.UsageError as err:

@@ -1,0 +1,1 @@
+"""The place of networks as parameters in NNI 1."""
