@@ -18,7 +18,7 @@ import pytest
 from tune_nni.nnictl import main
 from tune_nni.nnictl.frame import group
 
-from tune_core.api import Experiment
+from tune_core.cli import main as tune
 
 SPACE = {"x": {"_type": "choice", "_value": [1, 2, 3]}}
 CONFIG = {
@@ -49,7 +49,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("nnictl")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TUNE_HOME", str(folder / "home"))
-        assert Experiment(config_of(folder, QUICK), id="abcd1234").run() == "DONE"
+        assert tune(["run", str(config_of(folder, QUICK)), "--id", "abcd1234", "--quiet"]) == 0
         (folder / "known.json").write_text(json.dumps([{"parameter": {"x": 1}, "value": 1}]))
         patch.chdir(folder)
         yield folder
