@@ -45,7 +45,7 @@ def messages(directory: Path) -> "list[dict[str, object]]":
 def test_import_loads_next_to_nothing(tmp_path: Path) -> None:
     script = "import sys; before = set(sys.modules); import tune; print(*sorted(set(sys.modules) - before))"
     loaded = run_trial(script, tmp_path).stdout.split()
-    assert set(loaded) <= {"__future__", "tune", "tune.trial", "tune.utils"}
+    assert set(loaded) <= {"__future__", "tune", "tune.spaces", "tune.trial", "tune.utils"}
 
 
 def test_standalone_has_no_parameters_and_prints(tmp_path: Path) -> None:
