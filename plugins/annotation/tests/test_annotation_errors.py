@@ -326,6 +326,10 @@ def test_nothing_annotated_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
+        (
+            b"import os\n\\\nx = 1\n'@nni.get_next_parameter()'\n",
+            "a line of it is a backslash and nothing else",
+        ),
         (b"# coding: nonsense\n'@nni.get_next_parameter()'\n", "nonsense"),
         (b"'@nni.get_next_parameter() \xff'\n", "invalid or missing encoding"),
         (b"# coding: ascii\n\n\n'@nni.get_next_parameter() \xff'\n", "can't decode byte 0xff"),

@@ -6,7 +6,9 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -190,23 +192,30 @@ def test_expanding_twice_gives_the_same(code: Path, tmp_path: Path) -> None:
     assert list(AnnotatedCode().search_space(code)) == ["net/x/choice", "a.b/x/choice", "b.a/x/choice"]
 
 
-def test_folder_of_five_thousand_files_takes_little_more_than_listing_it(code: Path, target: Path) -> None:
+def test_folder_of_five_thousand_files_takes_little_more_than_listing_it(code: Path, tmp_path: Path) -> None:
     for number in range(50):
         folder = code / f"part{number}"
         folder.mkdir()
         for each in range(100):
             (folder / f"m{each}.{'py' if each % 2 else 'csv'}").write_text("value = 1\n" * 20)
-    began = time.process_time()
-    listed = sum(len(files) for _, _, files in os.walk(code))
-    listing_s = time.process_time() - began
-    assert listed == 5001
-    began = time.process_time()
-    AnnotatedCode().search_space(code)
-    # Half a second is about five times what it takes: processor time, but of a machine with others on it.
-    assert time.process_time() - began - listing_s < 0.5
-    began = time.process_time()
-    AnnotatedCode().expand(code, target)
-    assert time.process_time() - began - listing_s < 1.5
+
+    def expand_anew() -> None:
+        target = Path(tempfile.mkdtemp(dir=tmp_path))
+        AnnotatedCode().expand(code, target)
+
+    listing_s = quickest_s(lambda: sum(len(files) for _, _, files in os.walk(code)))
+    # Several times what they take, in processor time, the best of three: others are on the machine.
+    assert quickest_s(lambda: AnnotatedCode().search_space(code)) - listing_s < 0.5
+    assert quickest_s(expand_anew) - listing_s < 2
+
+
+def quickest_s(action: Callable[[], object]) -> float:
+    times = []
+    for _ in range(3):
+        began = time.process_time()
+        action()
+        times.append(time.process_time() - began)
+    return min(times)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="platform: root may read everything")

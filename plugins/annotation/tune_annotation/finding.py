@@ -68,6 +68,9 @@ def read_source(data: bytes, module: str, shown: str) -> Source:
             _Finder(source, cst.parse_module(source.text), module).find()
         except RecursionError:
             source.problems = [Problem((), "is nested too deeply to be read", Place(shown))]
+        except _MisplacedError:
+            text = "cannot be rewritten: a line of it is a backslash and nothing else; remove that line"
+            source.problems = [Problem((), text, Place(shown))]
         except cst.ParserSyntaxError as err:
             place = Place(shown, err.raw_line, err.raw_column + 1)
             source.problems = [doubt or Problem((), "cannot be read as Python", place)]
@@ -105,6 +108,10 @@ def _doubt(source: Source) -> tuple[Problem | None, bool]:
     return None, False
 
 
+class _MisplacedError(Exception):
+    """Places in the tree are not those in the file."""
+
+
 class _Finder:
     """One pass over a file."""
 
@@ -136,7 +143,7 @@ class _Finder:
             self._find_anchor()
 
     def _annotation(self, literal: cst.BaseExpression, following: cst.CSTNode | None) -> None:
-        span = self._span(literal)
+        span = self._exact(literal)
         place = self._place(span.start)
         if not is_plain(literal):
             self._problem(place, "an annotation is a plain string: leave out the f before it")
@@ -201,7 +208,7 @@ class _Finder:
         else:
             assert isinstance(following, cst.Assign | cst.AnnAssign)
             assert following.value is not None
-            site.subjects = (self._span(following.value),)
+            site.subjects = (self._exact(following.value),)
 
     def _calls(self, site: Site, annotation: FunctionChoice, following: cst.CSTNode) -> None:
         calls = Calls(frozenset(str(option.value) for option in annotation.options))
@@ -212,7 +219,7 @@ class _Finder:
         if not calls.found and not calls.in_strings:
             options = " or ".join(str(option.value) for option in annotation.options)
             self._problem(site.place, f"none of its calls is in the next statement\n  write {options} there")
-        site.subjects = tuple(map(self._span, calls.found))
+        site.subjects = tuple(map(self._exact, calls.found))
 
     def _layers(self, site: Site, annotation: MutableLayers) -> None:
         entries: list[tuple[str, Mapping[str, Any]]] = []
@@ -283,6 +290,18 @@ class _Finder:
         found = self._ranges[node]
         start, end = (self._offsets[each.line - 1] + each.column for each in (found.start, found.end))
         return Span(start, end)
+
+    def _exact(self, node: cst.CSTNode) -> Span:
+        """Where an expression stands that will be replaced.
+
+        Raises:
+            _MisplacedError: It is not there: libcst loses a line that begins with a lone backslash.
+        """
+        span = self._span(node)
+        there, meant = self._source.text[span.start : span.end], self._tree.code_for_node(node)
+        if there.split() != meant.split():  # a node alone does not know how its lines are indented
+            raise _MisplacedError
+        return span
 
     def _place(self, offset: int) -> Place:
         row = bisect_right(self._starts, offset) - 1
