@@ -68,6 +68,17 @@ def test_score_is_exactly_the_same_from_the_record(values: list[float], violatio
     assert float(again) == values[0]
 
 
+def test_score_has_what_was_reported() -> None:
+    reported = {"default": 2, "loss": 0.5}
+    objectives = Objectives.of("maximize")
+    final = objectives.score(objectives.read_final(reported))
+    part = objectives.intermediate_score(objectives.read_intermediate(reported))
+    again = Score.from_json(final.to_json(), reported)
+    for score in (final, part, again, copy.deepcopy(final), pickle.loads(pickle.dumps(part))):
+        assert (score, score.reported) == (-2.0, reported)
+    assert final.to_json() == -2.0  # the record has the rest already
+
+
 def test_observation_is_exactly_the_same_from_the_record() -> None:
     for value in (0.1, Score((0.1, 0.2)), Score((0.1,), 0.3)):
         again = Observation.from_json(json.loads(dump_json(Observation({"x": 1}, value).to_json())))
