@@ -135,10 +135,19 @@ def test_options_are_any_objects() -> None:
     assert search.predict(["good"]) == [1]
 
 
-def test_folds_are_the_same_for_all_batches() -> None:
-    folds = KFold(3, shuffle=True)  # without a seed: other folds at each call
+@pytest.mark.parametrize(
+    "folds",
+    [
+        KFold(3, shuffle=True),
+        list(KFold(3).split(X)),
+        KFold(3, shuffle=True).split(X),
+    ],  # the first is new at each call
+    ids=["splitter", "list", "iterator"],
+)
+def test_folds_are_the_same_for_all_batches(folds: Any) -> None:
     space = {"copy_X": tune.choice(True, False)}  # of no influence on the score
     results = TuneSearchCV(Ridge(), space, tuner="Grid", n_iter=2, cv=folds).fit(X, Y).cv_results_
+    assert len(results["params"]) == 2
     for fold in range(3):
         first, second = results[f"split{fold}_test_score"]
         assert first == pytest.approx(second, rel=1e-12)

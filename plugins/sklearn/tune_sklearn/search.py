@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.exceptions import FitFailedWarning
+from sklearn.model_selection import check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
@@ -95,7 +97,7 @@ class TuneSearchCV(BaseSearchCV):
     def _run_search(self, evaluate_candidates: EvaluateCandidates) -> None:
         space = EstimatorSpace(self.search_space, self.tuner)
         study = self._study(space)
-        splits = _SameSplits(self._checked_cv_orig)
+        splits = self._same_splits()
         scored = 0
         failure: ValueError | None = None
         for batch in self._batches(study):
@@ -117,6 +119,11 @@ class TuneSearchCV(BaseSearchCV):
                 study.tell(asked, score)
         if failure is not None and not scored:
             raise failure
+
+    def _same_splits(self) -> _SameSplits | None:
+        """The folds for all batches; None where scikit-learn keeps them, as it does those of a list."""
+        is_splitter = self.cv is None or isinstance(self.cv, numbers.Integral) or hasattr(self.cv, "split")
+        return _SameSplits(self.cv, classifier=is_classifier(self.estimator)) if is_splitter else None
 
     def _study(self, space: EstimatorSpace) -> AskTell:
         names = self._objectives()
@@ -160,13 +167,15 @@ class TuneSearchCV(BaseSearchCV):
 class _SameSplits:
     """The same folds for every batch, though a splitter without a seed draws new ones each time."""
 
-    def __init__(self, cv: Any) -> None:
+    def __init__(self, cv: Any, *, classifier: bool) -> None:
         self._cv = cv
+        self._classifier = classifier
         self._splits: list[Any] | None = None
 
-    def split(self, *arguments: Any, **keywords: Any) -> list[Any]:
+    def split(self, X: Any, y: Any = None, **params: Any) -> list[Any]:  # noqa: N803 (scikit-learn's word)
         if self._splits is None:
-            self._splits = list(self._cv.split(*arguments, **keywords))
+            splitter = check_cv(self._cv, y, classifier=self._classifier)
+            self._splits = list(splitter.split(X, y, **params))
         return self._splits
 
 
