@@ -115,6 +115,25 @@ def test_project_of_version_1_runs_and_resumes_as_one_experiment(project: Path) 
     assert "are not what the algorithm proposes today" not in log.read_text()
 
 
+def test_result_without_default_fails_its_trial_alone(project: Path) -> None:
+    (project / "trial.py").write_text(
+        "import nni; nni.get_next_parameter(); nni.report_final_result({'a': 1})"
+    )
+    config = VERSION_1.replace("PYTHON", sys.executable).replace("maxTrialNum: 6", "maxTrialNum: 2")
+    (project / "refused.yml").write_text(config)
+    command = [sys.executable, "-m", "tune_core", "run", "refused.yml", "--quiet"]
+    done = subprocess.run(
+        command, cwd=project, env=dict(os.environ), capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 1
+    found = trials(project)
+    assert [each["state"] for each in found] == ["FAILED"] * 2
+    assert all("no key 'default' (keys: a)" in each["reason"] for each in found)
+    assert {(len(each["id"]), each["sequence"]) for each in found} == {(5, 0), (5, 1)}
+    (folder,) = (project / "home").iterdir()
+    assert len(folder.name) == 8
+
+
 def test_assessor_ends_trials_with_dictionaries(project: Path) -> None:
     config = {
         "searchSpace": {

@@ -41,7 +41,11 @@ def refuse_beside_foreign(package_file: str) -> None:
         ImportError: It is.
     """
     folder = os.path.dirname(os.path.dirname(os.path.abspath(package_file)))
-    for name in os.listdir(folder):
+    try:
+        installed = os.listdir(folder)
+    except OSError:  # such as in an archive, where nothing is mixed
+        return
+    for name in installed:
         if name.startswith("nni-") and name.endswith((".dist-info", ".egg-info")):
             raise ImportError(
                 f"{os.path.join(folder, name)}: Microsoft's nni is installed here, and tune-nni brings a "
