@@ -13,7 +13,7 @@ import numpy as np
 from nni.runtime.calling import accepted
 
 from tune_core.metric import Mode, orient
-from tune_nni.foreign import refuse_beside_foreign
+from tune_nni import refuse_beside_foreign
 
 __all__ = ["Adapter", "plain"]
 

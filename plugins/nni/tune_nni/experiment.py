@@ -21,7 +21,7 @@ from tune_core.experiment.background import launch
 from tune_core.store.directory import ExperimentDirectory, find_experiment, list_experiments
 from tune_core.store.lock import ManagerLock
 from tune_core.store.reader import Record, TrialRecord
-from tune_nni.foreign import refuse_beside_foreign
+from tune_nni import refuse_beside_foreign
 from tune_nni.records import trial_job
 
 __all__ = ["Experiment", "RunMode", "TrialHyperParameters", "TrialJob", "TrialMetricData", "TrialResult"]

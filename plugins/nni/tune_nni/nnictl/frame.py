@@ -15,7 +15,7 @@ from tune_core.errors import ExperimentNotFoundError, TuneError
 from tune_core.store.directory import ExperimentDirectory, find_experiment, list_experiments
 from tune_core.store.lock import ManagerLock
 from tune_core.version import __version__
-from tune_nni.foreign import refuse_beside_foreign
+from tune_nni import refuse_beside_foreign
 
 __all__ = ["experiment_argument", "group", "main", "matching", "no_place", "one", "running", "tune"]
 
