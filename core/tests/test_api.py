@@ -220,3 +220,11 @@ def test_signature_that_says_too_little_is_refused() -> None:
         minimize(nothing, tuner=Draws())
     with pytest.raises(SearchSpaceError, match="constant says nothing of a search space"):
         minimize(constant, tuner=Draws())
+
+
+def test_observers_hear_of_functions_too(install: Any, tmp_path: Path) -> None:
+    heard = tmp_path / "heard"
+    hook = f"@hookimpl\ndef tune_trial_ended(experiment, trial):\n    open({str(heard)!r}, 'a').write('x')\n"
+    install("ears", hook)
+    minimize(lambda p: 0.0, SPACE, trials=3, tuner=Draws())
+    assert heard.read_text() == "xxx"

@@ -549,6 +549,7 @@ def _function_parts(
     from tune_core.experiment.manager import Parts
     from tune_core.experiment.requests import check_limits
     from tune_core.experiment.settings import Limits, Settings
+    from tune_core.plugins import plugins
     from tune_core.services.function import FunctionService
     from tune_core.space import SearchSpace
 
@@ -568,6 +569,7 @@ def _function_parts(
         search_space=space,
         advisor=advisor,
         service=FunctionService(function, by_name=by_name),
+        notify=plugins().notifier(),
         algorithm_gpus=None,
     )
 

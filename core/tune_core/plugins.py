@@ -19,7 +19,7 @@ import inspect
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, cast
@@ -266,6 +266,11 @@ class Plugins:
                 f"  name one, or install one: pip install tune-{KINDS[kind].package}"
             )
         return best
+
+    def notifier(self) -> Callable[..., None] | None:
+        """`notify`, or None where nobody listens: asking each time would cost every metric."""
+        heard = any(getattr(self.hook, name).get_hookimpls() for name in _OBSERVERS)
+        return self.notify if heard else None
 
     def notify(self, hook_name: str, **arguments: Any) -> None:
         """Tell every observer; one that raises is logged with its name and harms nothing."""

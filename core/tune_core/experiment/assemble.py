@@ -46,7 +46,7 @@ def assemble(config: ExperimentConfig) -> Parts:
         advisor=fitted(_advisor(made, assessor), settings.objectives),
         check_space=algorithm.check_space,
         service=make_service(config.training_service),
-        notify=plugins().notify if _observed() else None,
+        notify=plugins().notifier(),
         algorithm_gpus="" if gpus is None else ",".join(map(str, gpus)),
     )
 
@@ -151,9 +151,3 @@ def _settings(config: ExperimentConfig, algorithm: Choice) -> Settings:
         platform=config.training_service.platform,
         metrics=config.metrics.model_dump(exclude_none=True) if config.metrics else None,
     )
-
-
-def _observed() -> bool:
-    """Whether any plugin wants to know what happens; asking each time would cost every metric."""
-    hooks = ("experiment_started", "trial_started", "metric_reported", "trial_ended", "experiment_ended")
-    return any(getattr(plugins().hook, f"tune_{name}").get_hookimpls() for name in hooks)

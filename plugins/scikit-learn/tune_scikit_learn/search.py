@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import Interval
 
 from tune_core import AskTell, NoMoreTrial
 from tune_core.algorithms.ask_tell import Asked
-from tune_sklearn.grid import EstimatorSpace
+from tune_scikit_learn.grid import EstimatorSpace
 
 __all__ = ["TuneSearchCV"]
 

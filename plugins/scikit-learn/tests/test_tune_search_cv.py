@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import check_estimator
-from tune_sklearn import TuneSearchCV
+from tune_scikit_learn import TuneSearchCV
 
 import tune
 from tune_core import ConfigError, SearchSpaceError

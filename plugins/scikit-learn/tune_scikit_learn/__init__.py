@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tune_sklearn.search import TuneSearchCV as TuneSearchCV
+    from tune_scikit_learn.search import TuneSearchCV as TuneSearchCV
 
 __all__ = ["TuneSearchCV"]
 
@@ -13,7 +13,7 @@ __all__ = ["TuneSearchCV"]
 def __getattr__(name: str) -> Any:
     """scikit-learn is imported when the search is asked for: this module is loaded to list plugins."""
     if name == "TuneSearchCV":
-        from tune_sklearn.search import TuneSearchCV
+        from tune_scikit_learn.search import TuneSearchCV
 
         return TuneSearchCV
-    raise AttributeError(f"module 'tune_sklearn' has no attribute {name!r}")
+    raise AttributeError(f"module 'tune_scikit_learn' has no attribute {name!r}")
