@@ -23,6 +23,7 @@ from tune_core import (
 )
 from tune_core.errors import ExperimentBusyError
 from tune_core.experiment.view import ExperimentView
+from tune_core.plugins import plugins
 
 SPACE = {"x": {"_type": "uniform", "_value": [-1, 1]}}
 
@@ -226,5 +227,6 @@ def test_observers_hear_of_functions_too(install: Any, tmp_path: Path) -> None:
     heard = tmp_path / "heard"
     hook = f"@hookimpl\ndef tune_trial_ended(experiment, trial):\n    open({str(heard)!r}, 'a').write('x')\n"
     install("ears", hook)
+    plugins.cache_clear()
     minimize(lambda p: 0.0, SPACE, trials=3, tuner=Draws())
     assert heard.read_text() == "xxx"
