@@ -225,7 +225,12 @@ def test_signature_that_says_too_little_is_refused() -> None:
 
 def test_observers_hear_of_functions_too(install: Any, tmp_path: Path) -> None:
     heard = tmp_path / "heard"
-    hook = f"@hookimpl\ndef tune_trial_ended(experiment, trial):\n    open({str(heard)!r}, 'a').write('x')\n"
+    hook = f"""\
+    @hookimpl
+    def tune_trial_ended(experiment, trial):
+        with open({str(heard)!r}, "a") as file:
+            file.write("x")
+    """
     install("ears", hook)
     plugins.cache_clear()
     minimize(lambda p: 0.0, SPACE, trials=3, tuner=Draws())
