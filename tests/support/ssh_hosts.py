@@ -332,12 +332,13 @@ class Host:
 
     def _listens(self) -> bool:
         """Whether anything there accepts connections to its port of SSH."""
+        port = f":{int(self._options.get('Port', self.port)):04X}"
         sockets = (
             line.split()
             for family in ("tcp", "tcp6")
             for line in Path(f"/proc/{self.pid}/net/{family}").read_text().splitlines()[1:]
         )
-        return any(each[1].endswith(f":{self.port:04X}") and each[3] == "0A" for each in sockets)
+        return any(each[1].endswith(port) and each[3] == "0A" for each in sockets)
 
     def stop_sshd(self, *, sessions: bool = False) -> None:
         """Kill its SSH server; with `sessions` those that serve a connection too, but not their shells."""

@@ -93,7 +93,7 @@ class Scores:
             )
             for name in found
         }
-        for problem in problems:
+        for problem in problems if self.searchers else ():
             seeds = sorted(
                 {key[2] for key in by_key if key[0] == problem}
                 & set.intersection(
