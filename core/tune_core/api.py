@@ -137,7 +137,7 @@ class Experiment:
         objectives = Objectives.of(mode, constraints)
         by_name = search_space is None
         if search_space is None:
-            search_space, defaults, _ = read_signature(function)
+            search_space, defaults = read_signature(function)
             initial_points = initial_points or ([] if defaults is None else [defaults])
         if tuner is None:
             tuner = plugins().preferred("tuner", several=objectives.are_many).qualified

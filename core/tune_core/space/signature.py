@@ -23,12 +23,10 @@ class Signature(NamedTuple):
     Attributes:
         space: The search space, as in a file.
         defaults: A configuration of the defaults, where every parameter of the space has one.
-        wants_trial: Whether it takes the trial, as the parameter `trial`.
     """
 
     space: dict[str, Any]
     defaults: dict[str, Any] | None
-    wants_trial: bool
 
 
 def read_signature(function: Callable[..., Any]) -> Signature:
@@ -47,8 +45,7 @@ def read_signature(function: Callable[..., Any]) -> Signature:
     space: dict[str, Any] = {}
     defaults: dict[str, Any] = {}
     name = getattr(function, "__name__", "the function")
-    parameters = inspect.signature(function).parameters
-    for key, parameter in parameters.items():
+    for key, parameter in inspect.signature(function).parameters.items():
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or key == TRIAL:
             continue
         if parameter.kind is parameter.POSITIONAL_ONLY:
@@ -69,7 +66,7 @@ def read_signature(function: Callable[..., Any]) -> Signature:
             f"{name} says nothing of a search space\n"
             "  give one as the second argument, or hints such as x: Annotated[float, tune.uniform(0, 1)]"
         )
-    return Signature(space, defaults if len(defaults) == len(space) else None, TRIAL in parameters)
+    return Signature(space, defaults if len(defaults) == len(space) else None)
 
 
 def _spec_of(hint: Any) -> Any:
