@@ -25,13 +25,17 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def tune(environment: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`tune("run", "config.yml", cwd=folder)`: run the command and wait; what it printed, and its status."""
+    """`tune("run", "config.yml", cwd=folder)`: run the command and wait; what it printed, and its status.
+
+    With `program="nnictl"` it is that command.
+    """
 
     def run(
-        *arguments: str, cwd: Path = tmp_path, status: int | None = 0
+        *arguments: str, cwd: Path = tmp_path, status: int | None = 0, program: str = "tune"
     ) -> subprocess.CompletedProcess[str]:
+        script = str(Path(sys.executable).with_name(program))
         done = subprocess.run(
-            [sys.executable, "-m", "tune_core", *arguments],
+            [sys.executable, "-m", "tune_core", *arguments] if program == "tune" else [script, *arguments],
             cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,

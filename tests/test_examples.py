@@ -4,48 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
+from example_runs import EXAMPLES, Tune, both_forms, budget, copy_example, run_example
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = sorted(ROOT.glob("examples/*/config*.yml"))
-Tune = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def copy_example(name: str, folder: Path, **changes: object) -> None:
-    """Copy an example into `folder`, with another budget."""
-    shutil.copytree(ROOT / "examples" / name, folder, dirs_exist_ok=True)
-    config = yaml.safe_load((folder / "config.yml").read_text())
-    (folder / "config.yml").write_text(yaml.safe_dump({**config, **changes}))
-
-
-def both_forms(*names: str) -> pytest.MarkDecorator:
-    """Parametrizes by example and by version of its configuration."""
-    return pytest.mark.parametrize(
-        ("name", "config"), [(name, config) for name in names for config in ("config.yml", "config_v1.yml")]
-    )
-
-
-def run_example(name: str, config: str, folder: Path, tune: Tune, **changes: object) -> list[dict[str, Any]]:
-    """Run an example with a seed and another budget; returns its trials."""
-    shutil.copytree(ROOT / "examples" / name, folder, dirs_exist_ok=True)
-    content = yaml.safe_load((folder / config).read_text())
-    algorithm = content["tuner"] if "tuner" in content else content["advisor"]
-    algorithm["classArgs"]["seed"] = 3  # which both versions have there
-    (folder / config).write_text(yaml.safe_dump({**content, **changes}))
-    tune("run", config)
-    trials: list[dict[str, Any]] = json.loads(tune("trial", "ls", "--json").stdout)
-    return trials
-
-
-def budget(config: str, trials: int) -> dict[str, int]:
-    return {"maxTrialNum" if config == "config_v1.yml" else "maxTrialNumber": trials}
+CONFIGS = sorted(EXAMPLES.glob("*/config*.yml"))
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -54,22 +20,28 @@ def test_example_is_valid_as_it_stands(config: Path, tune: Tune) -> None:
 
 
 @both_forms("sklearn-classification")
-def test_classifier_and_its_parameters_are_found(tmp_path: Path, tune: Tune, name: str, config: str) -> None:
-    trials = run_example(name, config, tmp_path, tune, **budget(config, 4))
+def test_classifier_and_its_parameters_are_found(
+    tmp_path: Path, tune: Tune, name: str, config: str, through: str
+) -> None:
+    trials = run_example(name, config, tmp_path, tune, through, **budget(config, 4))
     assert [trial["state"] for trial in trials] == ["SUCCEEDED"] * 4
     assert max(trial["value"] for trial in trials) > 0.9
 
 
 @both_forms("custom-tuner")
-def test_tuner_of_ones_own_finds_a_minimum(tmp_path: Path, tune: Tune, name: str, config: str) -> None:
-    trials = run_example(name, config, tmp_path, tune, trialConcurrency=4)
+def test_tuner_of_ones_own_finds_a_minimum(
+    tmp_path: Path, tune: Tune, name: str, config: str, through: str
+) -> None:
+    trials = run_example(name, config, tmp_path, tune, through, trialConcurrency=4)
     assert len(trials) == 40
     assert min(trial["value"] for trial in trials) < 5  # of 890 at the most, and 136 on average
 
 
 @both_forms("custom-assessor")
-def test_assessor_of_ones_own_ends_what_is_stuck(tmp_path: Path, tune: Tune, name: str, config: str) -> None:
-    trials = run_example(name, config, tmp_path, tune, trialConcurrency=4, **budget(config, 12))
+def test_assessor_of_ones_own_ends_what_is_stuck(
+    tmp_path: Path, tune: Tune, name: str, config: str, through: str
+) -> None:
+    trials = run_example(name, config, tmp_path, tune, through, trialConcurrency=4, **budget(config, 12))
     for trial in trials:
         # From 0.056 on the first step leads away; well below, each one leads nearer.
         if trial["parameters"]["rate"] > 0.06:
@@ -80,8 +52,10 @@ def test_assessor_of_ones_own_ends_what_is_stuck(tmp_path: Path, tune: Tune, nam
 
 
 @both_forms("custom-advisor")
-def test_advisor_of_ones_own_ends_what_is_behind(tmp_path: Path, tune: Tune, name: str, config: str) -> None:
-    trials = run_example(name, config, tmp_path, tune, trialConcurrency=4, **budget(config, 15))
+def test_advisor_of_ones_own_ends_what_is_behind(
+    tmp_path: Path, tune: Tune, name: str, config: str, through: str
+) -> None:
+    trials = run_example(name, config, tmp_path, tune, through, trialConcurrency=4, **budget(config, 15))
     assert {trial["state"] for trial in trials} == {"EARLY_STOPPED", "SUCCEEDED"}
 
 
@@ -98,7 +72,7 @@ def test_digits_finds_a_good_classifier(tmp_path: Path, tune: Tune) -> None:
 def test_digits_runs_alone(tmp_path: Path, environment: dict[str, str]) -> None:
     done = subprocess.run(
         ["python", "train.py"],
-        cwd=ROOT / "examples" / "digits",
+        cwd=EXAMPLES / "digits",
         env=environment,
         capture_output=True,
         text=True,

@@ -1,0 +1,68 @@
+"""Examples, run as users run them: both versions of the configuration, through `tune` and through `nnictl`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+__all__ = ["EXAMPLES", "Tune", "both_forms", "budget", "copy_example", "run_example"]
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+WAYS = (("config.yml", "tune run"), ("config_v1.yml", "tune run"), ("config_v1.yml", "nnictl create"))
+Tune = Callable[..., subprocess.CompletedProcess[str]]  # the fixture `tune`
+
+
+def both_forms(*names: str) -> pytest.MarkDecorator:
+    """Parametrize by `name` of an example, `config`, and the command that it goes `through`."""
+    ways = [(name, *way) for name in names for way in WAYS]
+    ids = [f"{name}-{Path(config).stem}-{through}" for name, config, through in ways]
+    return pytest.mark.parametrize(("name", "config", "through"), ways, ids=ids)
+
+
+def budget(config: str, trials: int) -> dict[str, int]:
+    """So many trials, for `copy_example` and `run_example`, in the version of `config`."""
+    return {"maxTrialNum" if config == "config_v1.yml" else "maxTrialNumber": trials}
+
+
+def copy_example(name: str, folder: Path, config: str = "config.yml", **changes: object) -> None:
+    """Copy an example into `folder`, with `changes` at the top of its configuration, and a seed."""
+    shutil.copytree(EXAMPLES / name, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    content = yaml.safe_load((folder / config).read_text(encoding="utf-8"))
+    algorithm = content["tuner"] if "tuner" in content else content["advisor"]
+    algorithm.setdefault("classArgs", {}).setdefault("seed", 3)  # which both versions have there
+    (folder / config).write_text(yaml.safe_dump({**content, **changes}), encoding="utf-8")
+
+
+def run_example(
+    name: str, config: str, folder: Path, tune: Tune, through: str = "tune run", **changes: object
+) -> list[dict[str, Any]]:
+    """Run an example until it ends, copied and changed by `copy_example`; returns its trials.
+
+    Args:
+        tune: The fixture of that name, with `folder` for a working directory.
+        through: `tune run`, or `nnictl create`, which leaves the experiment to itself.
+    """
+    copy_example(name, folder, config, **changes)
+    if through == "tune run":
+        tune("run", config)
+    else:
+        _create(config, tune)
+    trials: list[dict[str, Any]] = json.loads(tune("trial", "ls", "--json").stdout)
+    return trials
+
+
+def _create(config: str, tune: Tune) -> None:
+    tune("create", "--config", config, program="nnictl")
+    try:
+        tune("view")  # until it has ended
+    finally:
+        tune("stop", "--all", status=None)  # which it needs only if waiting failed
+    status = tune("experiment", "status", program="nnictl")
+    assert json.loads(status.stdout)["status"] == "DONE"
