@@ -1,4 +1,4 @@
-"""Examples, run as users run them: both versions of the configuration, through `tune` and through `nnictl`."""
+"""Examples, run as users run them: both versions of the configuration, through `tune` and `nnictl`."""
 
 from __future__ import annotations
 
