@@ -103,9 +103,9 @@ def closure(packages: Iterable[Path]) -> list[Path]:
 
 
 def lines_of(path: Path) -> list[str]:
-    """The requirements in a requirements file, without comments."""
+    """The requirements in a requirements file, without comments; a folder by its whole path."""
     lines = (line.partition("#")[0].strip() for line in path.read_text().splitlines())
-    return [line for line in lines if line]
+    return [str((path.parent / line).resolve()) if line.startswith(".") else line for line in lines if line]
 
 
 def group(name: str, folder: Path = ROOT) -> list[str]:
@@ -117,9 +117,12 @@ def group(name: str, folder: Path = ROOT) -> list[str]:
 def install(session: nox.Session, *requirements: str, packages: Iterable[Path] = ()) -> None:
     """Install `requirements` and `packages` in one resolution; what is ours editable, and from here."""
     by_name = workspace()
-    ours = [by_name[name] for name in map(bare_name, requirements) if name in by_name]
-    others = [line for line in requirements if bare_name(line) not in by_name]
-    editable = [word for package in closure([*packages, *ours]) for word in ("-e", str(package))]
+    folders = [line for line in requirements if line.startswith("/")]
+    named = [line for line in requirements if line not in folders]
+    ours = [by_name[name] for name in map(bare_name, named) if name in by_name]
+    others = [line for line in named if bare_name(line) not in by_name]
+    here = [*closure([*packages, *ours]), *dict.fromkeys(folders)]
+    editable = [word for path in here for word in ("-e", str(path))]
     session.install("-c", str(CONSTRAINTS), *editable, *dict.fromkeys(others))
 
 
