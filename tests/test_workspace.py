@@ -18,8 +18,9 @@ ROOT = Path(__file__).parents[1]
 SDK, CORE = ROOT / "sdk", ROOT / "core"
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 PACKAGES = [SDK, CORE, *PLUGINS]
-RUN_IN_TRIALS = [SDK, ROOT / "plugins" / "nni"]
+OLDEST_IN_TRIALS = {"python_version": "3.8"}
 HEAVY = {"asyncio", "numpy", "pandas", "pydantic", "rich", "scipy", "sklearn", "sqlite3", "torch", "yaml"}
+HEAVY |= {"keras", "lightgbm", "lightning", "pytorch_lightning", "transformers", "xgboost"}
 
 
 def of(packages: list[Path]) -> pytest.MarkDecorator:
@@ -28,6 +29,14 @@ def of(packages: list[Path]) -> pytest.MarkDecorator:
 
 def metadata(package: Path) -> dict:
     return tomllib.loads((package / "pyproject.toml").read_text())
+
+
+def runs_in_trials(package: Path) -> bool:
+    """Whether all it needs of ours is the SDK, so that it has to run on each Python that trials may use."""
+    required = map(Requirement, metadata(package)["project"]["dependencies"])
+    there = [each.name for each in required if not each.marker or each.marker.evaluate(OLDEST_IN_TRIALS)]
+    ours = {name for name in there if name.startswith("tune-")}
+    return package != CORE and ours <= {"tune-sdk"}
 
 
 def module(package: Path) -> str:
@@ -94,11 +103,18 @@ def test_metadata_agrees(package: Path) -> None:
     assert version == CORE / "tune_core" / "version.py"
     assert project["license"] == "Apache-2.0"
     assert project["license-files"] == ["LICENSE"]
-    assert project["requires-python"] == (">=3.8" if package in RUN_IN_TRIALS else ">=3.11")
+    assert project["requires-python"] == (">=3.8" if runs_in_trials(package) else ">=3.11")
     assert project["readme"] == "README.md"
     assert project["description"]
     assert "Programming Language :: Python :: 3" in project["classifiers"]
     assert "urls" not in project
+
+
+@of([package for package in PACKAGES if runs_in_trials(package)])
+def test_linter_knows_the_python_of_trials(package: Path) -> None:
+    targets = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["per-file-target-version"]
+    folder = f"{package.relative_to(ROOT)}/"
+    assert [target for pattern, target in targets.items() if pattern.startswith(folder)] == ["py38"]
 
 
 @of(PACKAGES)

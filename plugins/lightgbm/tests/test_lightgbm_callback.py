@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightgbm
 import numpy as np
 import pytest
+from trainings import Reports, check_example
 from tune_lightgbm import TuneCallback
-
-import tune.trial
-from tune_core import Experiment
 
 README = Path(__file__).parents[1] / "README.md"
 RNG = np.random.default_rng(0)
@@ -27,21 +22,6 @@ PARAMS = {
     "num_threads": 1,
     "verbose": -1,
 }
-
-Reports = Callable[[], tuple[list[float], list[float]]]
-
-
-@pytest.fixture
-def reports(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Reports:
-    """What was reported, in a process that has reported nothing before: intermediate and final results."""
-    monkeypatch.setattr(tune.trial, "_final_reported", threading.Lock())
-
-    def read() -> tuple[list[float], list[float]]:
-        text = capsys.readouterr().out
-        found = [re.findall(rf"tune: {kind}.*: (.*)", text) for kind in ("intermediate", "final")]
-        return [float(value) for value in found[0]], [float(value) for value in found[1]]
-
-    return read
 
 
 def train(*callbacks: Any, rounds: int = 8, **options: Any) -> tuple[lightgbm.Booster, Any]:
@@ -131,17 +111,5 @@ def test_training_without_evaluation_has_nothing_to_report(reports: Reports) -> 
     assert reports() == ([], [])
 
 
-def test_example_runs_as_an_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TUNE_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    scripts = re.findall(r"^```(\w+)\n(.*?)^```$", README.read_text(), flags=re.M | re.S)
-    for language, name in (("python", "train.py"), ("yaml", "config.yml")):
-        Path(name).write_text(next(text for kind, text in scripts if kind == language))
-    config = Path("config.yml").read_text().replace("maxTrialNumber: 20", "maxTrialNumber: 2")
-    Path("config.yml").write_text(config)
-    experiment = Experiment("config.yml")
-    assert experiment.run() == "DONE"
-    for trial in experiment.trials():
-        values = [each.value for each in experiment.metrics(trial) if not each.final]
-        assert len(values) >= 10
-        assert trial.value == max(values) > 0.9
+def test_example_runs_as_an_experiment(tmp_path: Path) -> None:
+    check_example(README, tmp_path, epochs=10, above=0.9)

@@ -6,7 +6,7 @@ from typing import Any
 
 from lightgbm import LGBMModel
 
-import tune
+from tune.callbacks import LearningCurve
 
 __all__ = ["TuneCallback"]
 
@@ -30,16 +30,17 @@ class TuneCallback:
     def __init__(self, metric: str | None = None) -> None:
         self.metric = metric
         self.order = ORDER  # of the instance: LightGBM looks for it in its __dict__
-        self._values: list[float] = []
-        self._rounds_before = 0
+        self._curve: LearningCurve | None = None
 
     def __call__(self, env: Any) -> None:
         if env.iteration == env.begin_iteration:
-            self._values, self._rounds_before = [], env.begin_iteration
-        if env.evaluation_result_list:
-            value = self._pick(env.evaluation_result_list)
-            self._values.append(value)
-            tune.report_intermediate_result(value)
+            self._curve = None
+        metrics = {_name(data, metric): value for data, metric, value, *_ in env.evaluation_result_list or ()}
+        if not metrics:
+            return
+        if self._curve is None:
+            self._curve = LearningCurve(self.metric or _first_of_validation(list(metrics)))
+        self._curve.report(env.iteration + 1, metrics)  # counted as `best_iteration` is
 
     def report_final(self, model: Any) -> None:
         """Report the final result: the metric of the best round if the training stopped early, of the last
@@ -51,23 +52,17 @@ class TuneCallback:
         Raises:
             ValueError: There was nothing to evaluate on.
         """
-        if not self._values:
+        if self._curve is None:
             raise ValueError(
                 "no metric was evaluated; train with valid_sets, or fit with data to evaluate on"
             )
         booster = model.booster_ if isinstance(model, LGBMModel) else model
-        best = booster.best_iteration - self._rounds_before  # counted from 1
-        tune.report_final_result(self._values[best - 1 if 1 <= best <= len(self._values) else -1])
+        self._curve.report_final(booster.best_iteration)
 
-    def _pick(self, results: list[tuple[Any, ...]]) -> float:
-        found = {_name(data, metric): float(value) for data, metric, value, *_ in results}
-        name = self.metric
-        if name is None:
-            valid = [each for each in found if each.partition(" ")[0] not in {"training", "train"}]
-            name = (valid or list(found))[0]
-        if name not in found:
-            raise ValueError(f"no metric {name!r}; there are: {', '.join(found)}")
-        return found[name]
+
+def _first_of_validation(names: list[str]) -> str:
+    valid = [name for name in names if name.partition(" ")[0] not in {"training", "train"}]
+    return (valid or names)[0]
 
 
 def _name(data: str, metric: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from xgboost import collective
 from xgboost.callback import TrainingCallback
 
-import tune
+from tune.callbacks import LearningCurve
 
 __all__ = ["TuneCallback"]
 
@@ -38,7 +38,7 @@ class TuneCallback(TrainingCallback):
     def _start(self, rounds: int) -> None:
         self._rounds_before = rounds  # of a model that is trained on
         self._history: Mapping[str, Mapping[str, Any]] = {}
-        self._reported = 0
+        self._curve: LearningCurve | None = None
 
     def before_training(self, model: Any) -> Any:
         self._start(model.num_boosted_rounds())
@@ -52,33 +52,26 @@ class TuneCallback(TrainingCallback):
     def after_training(self, model: Any) -> Any:
         # A callback that stops the training keeps those behind it from hearing of that round.
         self._report_new()
-        values = self._values() if self._history else []
-        if values and self.final and _is_first():
+        if self._curve and self.final:
             best = model.attr("best_iteration")
-            place = -1 if best is None else int(best) - self._rounds_before
-            tune.report_final_result(values[place if 0 <= place < len(values) else -1])
+            self._curve.report_final(None if best is None else int(best))
         return model
 
     def _report_new(self) -> None:
-        if self._history and _is_first():
-            values = self._values()
-            for value in values[self._reported :]:
-                tune.report_intermediate_result(value)
-            self._reported = len(values)
-
-    def _values(self) -> list[float]:
-        """The metric after each round so far; of a cross-validation, its mean over the folds."""
-        if self.metric is None:
-            values = list(list(self._history.values())[-1].values())[-1]
-        else:
-            data, _, name = self.metric.partition("-")  # a data set has no dash in its name
-            try:
-                values = self._history[data][name]
-            except KeyError:
-                there = [f"{data}-{name}" for data, names in self._history.items() for name in names]
-                raise ValueError(f"no metric {self.metric!r}; there are: {', '.join(there)}") from None
-        return [float(value[0] if isinstance(value, tuple) else value) for value in values]
+        """Report the rounds that the curve does not have yet."""
+        metrics = {
+            f"{data}-{name}": each for data, names in self._history.items() for name, each in names.items()
+        }
+        if not metrics:
+            return
+        if self._curve is None:
+            self._curve = LearningCurve(self.metric or list(metrics)[-1], silent=collective.get_rank() > 0)
+        rounds = len(next(iter(metrics.values())))
+        for place in range(len(self._curve.values), rounds):
+            after_round = {name: _mean(values[place]) for name, values in metrics.items()}
+            self._curve.report(self._rounds_before + place, after_round)
 
 
-def _is_first() -> bool:
-    return bool(collective.get_rank() == 0)
+def _mean(value: Any) -> float:
+    """Of a cross-validation, `value` is the mean over the folds and its deviation."""
+    return float(value[0] if isinstance(value, tuple) else value)
