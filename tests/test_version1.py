@@ -240,7 +240,7 @@ def test_class_of_ones_own_is_found_by_file_and_name(folder: Path, key: str) -> 
         ({"searchSpacePath": "none.json"}, "searchSpacePath", "none.json"),
         ({"trainingServicePlatform": "kubeflow"}, "trainingServicePlatform", "pip install tune-kubeflow"),
         ({"tuner": {"builtinTunerName": "TPEE"}}, "tuner.builtinTunerName", "no tuner called 'TPEE'"),
-        ({"tuner": {"name": "TPE"}}, "tuner.name", "no such key in version 1"),
+        ({"tuner": {"name": "TPE"}}, "tuner.name", "version 1: write builtinTunerName here"),
         (
             {"tuner": {"builtinTunerName": "TPE", "classArgs": {"optimise_mode": "maximize"}}},
             "tuner.classArgs.optimise_mode",

@@ -165,7 +165,7 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
         (("  name: echo", "  name: ../../tmp/evil"), "no tuner called '../../tmp/evil'"),
         (("  name: echo", "  className: my.Tuner\n  name: echo"), "className: excludes name"),
         (("  name: echo", "  codeDirectory: .\n  name: echo"), "codeDirectory: goes with className"),
-        (("  name: echo", ""), "tuner: name is required, or className"),
+        (("  name: echo", ""), "tuner.name: is required, or className"),
         (("maximize}", "maximise}"), "'maximise' is not minimize or maximize, did you mean 'maximize'?"),
         (("maximize}", "maximize, gain: high}"), "tuner.classArgs.gain: 'high' is not a number"),
         (("maximize}", "maximize, levels: [1, x]}"), "tuner.classArgs.levels[1]: 'x' is not a whole number"),

@@ -24,7 +24,7 @@ GOOD: dict[str, Any] = {
 
 # Where (`a.b`), what is put there, and the keys that the answer names; the same one if none is given.
 WRONG_VALUES: list[tuple[str, Any, set[str]]] = [
-    ("searchSpace", None, {""}),
+    ("searchSpace", None, set()),
     ("searchSpace", [], set()),
     ("searchSpace", "space.json", set()),
     ("searchSpace", {}, set()),

@@ -367,7 +367,7 @@ def test_duration_ends_submitting_but_not_trials(lab: Lab) -> None:
         time.sleep(0.2)
         return 0.0
 
-    assert lab.run(trial, limits=Limits(1, None, 0.3)) == "DONE"
+    assert lab.run(trial, limits=Limits(1, None, 1.0)) == "DONE"
     assert lab.state("reason") == "maxExperimentDuration is over"
     *finished, last = lab.trials()
     assert finished

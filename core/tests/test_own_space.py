@@ -136,7 +136,9 @@ def test_search_space_cannot_be_given_later(configured: Callable[[str], Any]) ->
 
 def test_other_algorithms_still_need_a_search_space(configured: Callable[[str], Any]) -> None:
     text = CONFIG.replace("grows", "echo")
-    assert refusal(configured, text) == ["exp.yml: searchSpace or searchSpaceFile is required"]
+    assert refusal(configured, text) == [
+        "exp.yml: searchSpace: is required: each parameter, with what it may be"
+    ]
     assert refusal(configured, text + "searchSpace: {}\n") == ["exp.yml:7:1: searchSpace: has no parameter"]
     [unknown] = refusal(configured, CONFIG.replace("grows", "gorws"))
     assert "did you mean 'Grows'" in unknown
@@ -145,7 +147,7 @@ def test_other_algorithms_still_need_a_search_space(configured: Callable[[str], 
 def test_missing_space_is_told_with_all_else_that_is_wrong(configured: Callable[[str], Any]) -> None:
     wrong = CONFIG.replace("trialConcurrency: 2", "trialConcurrency: 0")
     said = refusal(configured, wrong.replace("grows", "echo"))
-    assert any("searchSpaceFile is required" in each for each in said)
+    assert any("searchSpace: is required" in each for each in said)
     assert len(said) == 2
     [only] = refusal(configured, wrong)
     assert "trialConcurrency" in only

@@ -127,7 +127,7 @@ def test_leaf_names_the_branch_that_activates_it() -> None:
         ("input_choice", {"candidates": ["a"], "n_chosen": 2}, "n_chosen 2 must be a count from 0 to 1"),
         ("input_choice", {"candidates": ["a"], "n_chosen": True}, "n_chosen True must be"),
         ("input_choice", {"candidates": list(map(str, range(80))), "n_chosen": 40}, "too many to number"),
-        ("unifrom", [0, 1], "no type 'unifrom'; did you mean 'uniform'"),
+        ("unifrom", [0, 1], "no type 'unifrom', did you mean 'uniform'"),
         ("Choice", [1], "did you mean 'choice'"),
         (None, [1], "no type None"),
         (["choice"], [1], "no type"),

@@ -334,6 +334,14 @@ class Plugins:
             raise PluginError(f"{hook} gives the name {min(repeated)!r} twice")
         return drivers
 
+    def _left_out(self) -> dict[str, list[str]]:
+        """The plugins that are here and disabled, by what disables them."""
+        found: dict[str, list[str]] = {}
+        for plugin in self.installed:
+            if plugin.disabled:
+                found.setdefault(plugin.disabled, []).append(str(plugin))
+        return found
+
     def _unknown(self, kind: str, name: str, choices: list[Found]) -> str:
         names = {
             each.casefold(): each for found in choices for each in (found.driver.name, *found.driver.aliases)
@@ -354,9 +362,8 @@ class Plugins:
                 ),
                 *(f"  plugin {plugin} is broken and was left out: {plugin.error}" for plugin in self.broken),
                 *(
-                    f"  plugin {plugin} is left out by {plugin.disabled}"
-                    for plugin in self.installed
-                    if plugin.disabled
+                    f"  left out by {reason}: {', '.join(names)}"
+                    for reason, names in self._left_out().items()
                 ),
                 f"  more are on PyPI: pip install tune-{package}; `tune plugins list` shows what is here",
             ]

@@ -97,7 +97,10 @@ class Choice:
         try:
             return self.cls(**self.arguments)
         except (TypeError, ValueError) as err:
-            raise error_of([Problem(("classArgs",), f"{self.name} refuses its arguments: {err}")]) from err
+            # A constructor says which argument it means by beginning with its name.
+            named = str(err).partition(" ")[0]
+            path = ("classArgs", named) if named in self.arguments else ("classArgs",)
+            raise error_of([Problem(path, f"{self.name} refuses its arguments: {err}")]) from err
 
 
 def _strange(driver: Driver, space: SearchSpace) -> list[Leaf]:
@@ -152,7 +155,7 @@ def choose(kind: str, config: AlgorithmConfig) -> Choice:
     if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63):
         problems.append(Problem(("classArgs", "seed"), f"{seed!r} is not a whole number from 0"))
     try:
-        arguments = checked_arguments(cls, arguments)
+        arguments = checked_arguments(cls, arguments, driver.name if driver else cls.__name__)
     except ConfigError as err:
         problems += [problem.within(("classArgs",)) for problem in err.problems]
     named = inspect.signature(cls).parameters
@@ -217,8 +220,8 @@ def _kind_of(kind: str, cls: type) -> str:
     return "advisor" if issubclass(cls, Advisor) else kind
 
 
-def checked_arguments(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
-    """`arguments` as the constructor of `cls` wants them.
+def checked_arguments(cls: type, arguments: dict[str, Any], name: str = "") -> dict[str, Any]:
+    """`arguments` as the constructor of `cls` wants them; it is called `name` if something is wrong.
 
     They are checked against the pydantic model `cls.Arguments` if there is one, otherwise against
     the names and type hints of the constructor. JSON rules: an integer is a float, a list is a
@@ -231,7 +234,9 @@ def checked_arguments(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
     try:
         checked = model.model_validate_json(json.dumps(arguments))
     except ValidationError as err:
-        problems = problems_of(err, model, noun=f"argument of {cls.__name__}", also=("optimize_mode", "seed"))
+        problems = problems_of(
+            err, model, noun=f"argument of {name or cls.__name__}", also=("optimize_mode", "seed")
+        )
         raise error_of(problems) from None
     given = {field.alias or name: getattr(checked, name) for name, field in model.model_fields.items()}
     if model.__name__ == _MADE_HERE:  # leave defaults to the constructor itself

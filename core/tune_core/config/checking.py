@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar, cast, get_args
+from typing import Any, ClassVar, Self, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-from tune_core.config.problems import KeyPath, Problem, did_you_mean, error_of
+from tune_core.config.problems import REQUIRED, KeyPath, Problem, did_you_mean, error_of, nearest
 from tune_core.errors import ConfigError
 
 __all__ = ["ConfigModel", "check", "closed", "forgive_keys", "keys_of", "problems_of"]
@@ -25,7 +25,12 @@ class ConfigModel(BaseModel):
 
     Types are strict: "3" is not a number, 1 is not a boolean; an integer is a float. A field that
     is to take what YAML cannot write, such as a tuple, says `Field(strict=False)`.
+
+    Attributes:
+        former: Keys of NNI 1, and what is written here instead.
     """
+
+    former: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -127,10 +132,8 @@ def problems_of(
         if isinstance(cause, ConfigError) and cause.problems:
             problems += [problem.within(path) for problem in cause.problems]
         elif error["type"] == "extra_forbidden":
-            known = keys_of(_model_at(model, path[:-1])) + list(also if len(path) == 1 else ())
-            problems.append(
-                Problem(path, _unknown_key(str(path[-1]), known, noun if len(path) == 1 else "key"))
-            )
+            what, more = (noun, also) if len(path) == 1 else ("key", ())
+            problems.append(_unknown_key(path, _model_at(model, path[:-1]), what, more))
         else:
             problems.append(Problem(path, _message(error["type"], error)))
     return problems
@@ -142,17 +145,26 @@ def _as_written(path: KeyPath, model: type[BaseModel]) -> KeyPath:
     return (field.alias, *path[1:]) if field and field.alias else path
 
 
-def _unknown_key(key: str, known: list[str], noun: str) -> str:
-    near = did_you_mean(key, known)
-    return f"no such {noun}{near}" + ("" if near else f"\n  accepted: {', '.join(sorted(known))}")
+def _unknown_key(path: KeyPath, model: type[BaseModel], noun: str, also: tuple[str, ...]) -> Problem:
+    key, known = str(path[-1]), [*keys_of(model), *also]
+    former = getattr(model, "former", {})
+    now = former.get({_folded(each): each for each in former}.get(_folded(key), ""), "")
+    if now:
+        return Problem(path, f"is a key of NNI 1; here it is {now}", meant=now)
+    near = nearest(key, known)
+    hint = f", did you mean {near!r}?" if near else f"\n  accepted: {', '.join(sorted(known))}"
+    return Problem(path, f"no such {noun}{hint}", meant=near)
 
 
 _TYPES = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
     "float_type": "a number",
+    "float_parsing": "a number",
     "string_type": "text",
     "bool_type": "true or false",
+    "bool_parsing": "true or false",
     "list_type": "a list",
     "tuple_type": "a list",
     "dict_type": "a section of keys and values",
@@ -173,7 +185,7 @@ _BOUNDS = {
 def _message(kind: str, error: Any) -> str:
     context = error.get("ctx", {})
     if kind == "missing":
-        return "is required"
+        return REQUIRED
     if kind in {"value_error", "assertion_error"}:
         return str(context.get("error") or error["msg"])
     seen = _shown(error["input"])
@@ -187,7 +199,10 @@ def _message(kind: str, error: Any) -> str:
     if kind in {"literal_error", "enum"}:
         expected = str(context.get("expected", ""))
         words = [word.strip("'") for word in expected.replace(" or ", ", ").split(", ")]
-        return f"{seen} is not one of {expected}{did_you_mean(str(error['input']), words)}"
+        one_of = "one of " if len(words) > 1 else ""
+        return f"{seen} is not {one_of}{expected}{did_you_mean(str(error['input']), words)}"
+    if kind == "string_too_short" and context["min_length"] == 1:
+        return "is empty"
     if kind in _BOUNDS:
         limit, words_for = _BOUNDS[kind]
         return f"{seen} is not {words_for} {context[limit]}"

@@ -16,7 +16,7 @@ from tune_core.config.algorithm import Choice, choose, needs_space
 from tune_core.config.checking import check, forgive_keys
 from tune_core.config.document import Document, read_document
 from tune_core.config.model import AlgorithmConfig, ExperimentConfig
-from tune_core.config.problems import KeyPath, Place, Problem, error_of
+from tune_core.config.problems import REQUIRED, KeyPath, Place, Problem, error_of, near_file, without_echoes
 from tune_core.config.remarks import remarks_on
 from tune_core.config.version1 import Upgraded, is_version_1, upgrade
 from tune_core.errors import ConfigError, PluginError, SearchSpaceError, TrainingServiceError
@@ -71,7 +71,7 @@ def load_config(path: str | Path) -> ExperimentConfig:
     problems += source.problems
     if problems:
         placed = dict.fromkeys(source.placed(problem, space_file) for problem in problems)
-        raise error_of(sorted(placed, key=lambda each: each.place or Place("")), str(path))
+        raise error_of(sorted(without_echoes(placed), key=lambda each: each.place or Place("")), str(path))
     assert config is not None
     config.remarks[:0] = source.remarks
     return config
@@ -121,10 +121,10 @@ class Source:
             return problem
         path: KeyPath = problem.path
         if space_file is not None and path[:1] == ("searchSpace",):
-            return Problem(path[1:], problem.message, space_file.place(path[1:]))
+            return replace(problem, path=path[1:], place=space_file.place(path[1:]))
         if self._upgraded is not None:
             path = self._upgraded.origin(path)
-        return Problem(path, problem.message, self._document.place(path))
+        return replace(problem, path=path, place=self._document.place(path))
 
 
 def _code_folder(raw: Mapping[str, Any], directory: Path) -> Path | None:
@@ -189,7 +189,8 @@ def _read_space_file(raw: Mapping[str, Any], path: Path) -> Document | None:
     except ConfigError as err:
         if any(each.place and each.place.line for each in err.problems):
             raise
-        raise error_of([Problem(("searchSpaceFile",), str(each)) for each in err.problems]) from None
+        near = "" if file.exists() else near_file(file)
+        raise error_of([Problem(("searchSpaceFile",), f"{each}{near}") for each in err.problems]) from None
 
 
 def _check_algorithms(
@@ -219,7 +220,9 @@ def _check_algorithms(
 
 
 def _check_folder(folder: Path) -> list[Problem]:
-    return [] if folder.is_dir() else [Problem(("trialCodeDirectory",), f"no folder {str(folder)!r}")]
+    if folder.is_dir():
+        return []
+    return [Problem(("trialCodeDirectory",), f"no folder {str(folder)!r}{near_file(folder)}")]
 
 
 def _check_command(config: ExperimentConfig) -> list[Problem]:
@@ -234,7 +237,7 @@ def _check_command(config: ExperimentConfig) -> list[Problem]:
 def _missing_space(sections: Mapping[str, AlgorithmConfig | None], raw_space: Any) -> list[Problem]:
     if raw_space is not None or not _need_space(sections):
         return []
-    return [Problem((), "searchSpace or searchSpaceFile is required")]
+    return [Problem(("searchSpace",), f"{REQUIRED}: each parameter, with what it may be")]
 
 
 def _need_space(sections: Mapping[str, AlgorithmConfig | None]) -> bool:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from tune_core.config.checking import ConfigModel, check
-from tune_core.config.problems import Problem, error_of
+from tune_core.config.problems import REQUIRED, Problem, error_of
 from tune_core.config.values import Directory, Duration, FilePath, Indices
 from tune_core.errors import PluginError
 from tune_core.objectives import Bound
@@ -37,6 +37,11 @@ Text = Annotated[str, Field(min_length=1)]
 class AlgorithmConfig(ConfigModel):
     """A tuner, assessor or advisor: an installed one by `name`, or a class of your own."""
 
+    former: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("builtinTunerName", "builtinAssessorName", "builtinAdvisorName"), "name"),
+        "codeDir": "codeDirectory",
+    }
+
     name: Text | None = Field(
         default=None, description="An installed algorithm, in any case; `package:Name` if two share it."
     )
@@ -49,6 +54,13 @@ class AlgorithmConfig(ConfigModel):
     )
     class_args: dict[str, Any] = Field(default_factory=dict, description="Arguments of the algorithm.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_section(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            raise error_of([Problem((), f"{data!r} is not a section; write `name: {data}` under it")])
+        return data
+
     @field_validator("class_args", mode="before")
     @classmethod
     def _none_is_empty(cls, value: Any) -> Any:
@@ -60,7 +72,7 @@ class AlgorithmConfig(ConfigModel):
         if name is not None and class_name is not None:
             return [Problem(("className",), "excludes name: an installed algorithm, or a class of your own")]
         if name is None and class_name is None:
-            return [Problem((), "name is required, or className for a class of your own")]
+            return [Problem(("name",), f"{REQUIRED}, or className for a class of your own")]
         return [
             Problem((key,), "goes with className, for a class of your own; leave it out with name")
             for key in ("classFileName", "codeDirectory")
@@ -96,11 +108,14 @@ def _service(value: Any, info: ValidationInfo) -> Any:
     if isinstance(value, list):
         raise error_of([Problem((), "a list of services (hybrid) is not supported yet; give one section")])
     if not isinstance(value, Mapping):
-        raise error_of([Problem((), "is not a section; write `platform: local` under it")])
+        platform = value if isinstance(value, str) and value.isidentifier() else "local"
+        seen = "" if value is None else f"{value!r} "
+        raise error_of([Problem((), f"{seen}is not a section; write `platform: {platform}` under it")])
     section = {"platform" if str(key).lower() == "platform" else key: each for key, each in value.items()}
     platform = section.pop("platform", None)
     if not isinstance(platform, str) or not platform:
-        raise error_of([Problem(("platform",), "is required: the name of a training service, such as local")])
+        wrong = REQUIRED if platform in (None, "") else f"{platform!r} is not text"
+        raise error_of([Problem(("platform",), f"{wrong}: the name of a training service, such as local")])
     try:
         found = plugins().find("training_service", platform)
         model: type[BaseModel] = found.load().Config
@@ -211,6 +226,14 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 class ExperimentConfig(ConfigModel):
     """All that defines an experiment."""
+
+    former: ClassVar[Mapping[str, str]] = {
+        "maxExecDuration": "maxExperimentDuration",
+        "maxTrialNum": "maxTrialNumber",
+        "searchSpacePath": "searchSpaceFile",
+        "logDir": "experimentWorkingDirectory",
+        "trialGpuNum": "trialGpuNumber",
+    }
 
     experiment_name: str | None = Field(default=None, description="For people; shown in lists.")
     experiment_type: Literal["hpo"] = Field(default="hpo", description="What kind of experiment this is.")

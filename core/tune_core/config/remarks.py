@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -114,7 +115,7 @@ def _about_fields(config: ExperimentConfig) -> list[str]:
     remarks = [
         f"trialCommand: {{{field}}} names no parameter{near}"
         for field in sorted(fields - known)
-        if (near := did_you_mean(field, known))
+        if (near := did_you_mean(field, known)) or _stands_alone(field, config.trial_command)
     ]
     used = {
         name for name in space.names if any(each.split(".")[0] == name or each == name for each in fields)
@@ -129,6 +130,12 @@ def _about_fields(config: ExperimentConfig) -> list[str]:
             "$TUNE_OUTPUT_DIR is a folder of each trial's own"
         )
     return remarks
+
+
+def _stands_alone(field: str, command: str) -> bool:
+    """Whether `{field}` is a word of its own, unlike the braces of awk, which are within quotes."""
+    is_name = field.replace(".", "_").isidentifier()
+    return is_name and bool(re.search(rf"(?:\s|=)\{{{re.escape(field)}\}}(?:\s|$)", command))
 
 
 _SHELL_WORDS = {

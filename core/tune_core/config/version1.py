@@ -1,7 +1,8 @@
 """Configurations of NNI 1, in the words of version 2.
 
-`trainingServicePlatform` marks them, as it did for NNI. What every platform had in common is translated
-here; a platform's own sections are translated by its training service, see `TrainingService.upgrade`.
+`trainingServicePlatform` marks them, as it did for NNI, and so does a key that version 1 alone has where
+no platform is named at all. What every platform had in common is translated here; a platform's own
+sections are translated by its training service, see `TrainingService.upgrade`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tune_core.config.problems import KeyPath, Problem, did_you_mean
+from tune_core.config.problems import KeyPath, Problem, nearest
 from tune_core.errors import PluginError
 from tune_core.plugins import plugins
 
@@ -82,8 +83,10 @@ class Old:
         self._remarks: list[str] = []
         self._inner: dict[str, list[Old]] = {}
         self._known: list[str] = []
+        self._now: dict[str, str] = {}
         if content is not None and not isinstance(content, Mapping):
-            self._problems.append(Problem(path, "is not a section of keys and values"))
+            shown = "a list" if isinstance(content, list) else repr(content)[:60]
+            self._problems.append(Problem(path, f"{shown} is not a section of keys and values"))
             content = None
         self.is_there = content is not None
         self._keys = {_folded(str(key)): key for key in content or {}}
@@ -98,6 +101,7 @@ class Old:
         """The keys of `names` that are there, under the names that they have now."""
         moved = Section()
         for name, new in names.items():
+            self._now.setdefault(_folded(new), name)
             if new not in moved.origins or _folded(name) in self._keys:
                 moved.put(new, self.take(name), self.path(name))
         return moved
@@ -138,7 +142,7 @@ class Old:
 
     def problems(self) -> list[Problem]:
         """What was refused, and what nobody took."""
-        unknown = [Problem((*self._path, key), self._unknown(str(key))) for key in self._left]
+        unknown = [self._unknown(str(key)) for key in self._left]
         inner = (problem for each in self._sections() for problem in each.problems())
         return [*self._problems, *unknown, *inner]
 
@@ -149,14 +153,15 @@ class Old:
     def _sections(self) -> Iterable[Old]:
         return (each for found in self._inner.values() for each in found)
 
-    def _unknown(self, key: str) -> str:
-        if not self._path and _folded(key) in _OF_TODAY:
-            was = ".".join(map(str, _OF_TODAY[_folded(key)]))
-            return f"is a key of version 2, and {_MARK} makes this version 1: write {was} here"
-        near = did_you_mean(key, self._known)
-        return f"no such key in version 1{near}" + (
-            "" if near else f"\n  accepted: {', '.join(sorted(self._known))}"
-        )
+    def _unknown(self, key: str) -> Problem:
+        path = (*self._path, key)
+        was = self._now.get(_folded(key)) or ("" if self._path else _OF_TODAY.get(_folded(key), ""))
+        if was:
+            text = f"is a key of version 2, and {_MARK} makes this version 1: write {was} here"
+            return Problem(path, text, meant=was)
+        near = nearest(key, self._known)
+        hint = f", did you mean {near!r}?" if near else f"\n  accepted: {', '.join(sorted(self._known))}"
+        return Problem(path, f"no such key in version 1{hint}", meant=near)
 
 
 class Upgraded:
@@ -191,10 +196,11 @@ class Upgraded:
 
 
 def is_version_1(raw: Any) -> bool:
-    """Whether `raw` is in NNI's first format: told, as NNI did, by `trainingServicePlatform`."""
+    """Whether `raw` is in NNI's first format."""
     if not isinstance(raw, Mapping):
         return False
-    return any(_folded(str(key)) == _folded(_MARK) and value for key, value in raw.items())
+    keys = {_folded(str(key)) for key, value in raw.items() if value is not None}
+    return _folded(_MARK) in keys or ("trainingservice" not in keys and not keys.isdisjoint(_ONLY_OLD))
 
 
 def upgrade(raw: Mapping[str, Any]) -> Upgraded:
@@ -204,8 +210,9 @@ def upgrade(raw: Mapping[str, Any]) -> Upgraded:
     """
     old = Old(raw)
     platform = old.take(_MARK)
-    service = _service(old, str(platform))
+    service = _service(old, platform)
     new = old.move(_RENAMED)
+    new.origins["searchSpace"] = new.origins["searchSpaceFile"]
     if new.get("useAnnotation") is False:
         del new["useAnnotation"]
     for name, why in _DROPPED.items():
@@ -224,12 +231,12 @@ def upgrade(raw: Mapping[str, Any]) -> Upgraded:
     return Upgraded(new, old.remarks(), old.problems())
 
 
-def _service(old: Old, platform: str) -> Section:
+def _service(old: Old, platform: Any) -> Section:
     """The section `trainingService`."""
     section = Section()
     section.put("platform", platform, old.path(_MARK))
     try:
-        found = plugins().find("training_service", platform)
+        found = plugins().find("training_service", str(platform))
         upgraded = found.load().upgrade(old)
     except PluginError:
         # Which is told when version 2 is checked. What only its plugin knows is not called unknown.
@@ -294,10 +301,15 @@ def _shown(path: KeyPath) -> str:
 
 
 _OF_TODAY = {
-    **{_folded(new): (name,) for name, new in _RENAMED.items() if name != new},
-    **{_folded(new): ("trial", name) for name, new in _RENAMED_OF_TRIAL.items()},
-    "trainingservice": (_MARK,),
-    "tunergpuindices": ("tuner", "gpuIndices"),
-    "includeintermediateresults": ("tuner", "includeIntermediateResults"),
+    **{_folded(new): f"trial.{name}" for name, new in _RENAMED_OF_TRIAL.items()},
+    "trainingservice": _MARK,
+    "tunergpuindices": "tuner.gpuIndices",
+    "includeintermediateresults": "tuner.includeIntermediateResults",
 }
-"""The keys of version 2 that had another name, and which."""
+"""The keys of version 2 that were elsewhere, and where."""
+
+_ONLY_OLD = {
+    _folded(name)
+    for name in ("trial", *_DROPPED, *_OF_PLATFORMS, *_RENAMED)
+    if name not in _RENAMED or _RENAMED[name] != name
+}

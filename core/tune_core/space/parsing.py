@@ -214,8 +214,8 @@ def _name_problem(name: Any) -> str | None:
 
 def _unknown_type(found: Any) -> str:
     near = difflib.get_close_matches(found.lower(), TYPES, n=1) if isinstance(found, str) else []
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"no type {describe(found)}; {hint}Types are {', '.join(TYPES)}"
+    hint = f", did you mean {near[0]!r}?" if near else ""
+    return f"no type {describe(found)}{hint}\n  accepted: {', '.join(TYPES)}"
 
 
 def _is_nested(value: Any) -> bool:
