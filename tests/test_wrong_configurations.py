@@ -82,7 +82,7 @@ WRONG_CODE = [
     (
         "variable(nni.log",
         "variabel(nni.log",
-        "1:5 annotation: no annotation 'variabel', did you mean 'variable'?...",
+        "1:5 annotation: no annotation 'variabel', ...'variable'?...",
     ),
     ("nni.choice", "nni.chioce", "3:18 annotation: no type 'chioce', did you mean 'choice'?..."),
     ("(64, 128)", "()", "3:18 annotation: choice has no options..."),
@@ -90,7 +90,7 @@ WRONG_CODE = [
     (
         "name=units",
         "name='units'",
-        "3:44 annotation: name is a string; it is code: write units without quotes...",
+        "3:44 annotation: name is a string; it is code: ...",
     ),
     (", name=units", "", "3:5 annotation: name= is missing..."),
     ("name=lr", "name=rate", "1:1 annotation: name=rate is not what line 2 assigns to..."),
@@ -100,7 +100,7 @@ WRONG_CODE = [
     (
         "report_final_result(units * lr)",
         "report_final(lr)",
-        "5:5 annotation: ...did you mean 'report_final_result'?...",
+        "5:5 annotation: ...'report_final_result'?...",
     ),
     ("units * lr)", "units * lr", "5:28 annotation: is no Python expression: '(' was never closed..."),
     ("lr = 0.01", "lr = = 0.01", "2:6 is no Python: invalid syntax"),
