@@ -47,7 +47,7 @@ def check_example(readme: Path, folder: Path, *, epochs: int, above: float) -> N
     texts = dict(reversed(scripts))
     (folder / "train.py").write_text(texts["python"])
     config = texts["yaml"].replace("maxTrialNumber: 20", "maxTrialNumber: 2")
-    (folder / "config.yml").write_text(config)
+    (folder / "config.yml").write_text(f"{config}seed: 0\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TUNE_HOME", str(folder / "home"))
         patch.chdir(folder)
