@@ -39,8 +39,8 @@ def draws(kind: str, *value: float) -> list[float]:
     return [space.sample(rng)["x"] for _ in range(4000)]
 
 
-def run(folder: Path, tune: Tune, trial: str) -> list[dict[str, object]]:
-    (folder / "config.yml").write_text(CONFIG)
+def run(folder: Path, tune: Tune, trial: str, command: str = "python trial.py") -> list[dict[str, object]]:
+    (folder / "config.yml").write_text(CONFIG.replace("python trial.py", json.dumps(command)))
     (folder / "search_space.json").write_text('{"x": {"_type": "uniform", "_value": [0, 1]}}')
     (folder / "trial.py").write_text(trial)
     tune("run", "config.yml", status=None)
@@ -89,3 +89,16 @@ def test_nni_asserts_that_parameters_were_asked_for_and_tune_does_not(tmp_path: 
     assert all("get_next_parameter() needs to be called before" in str(each["reason"]) for each in trials)
     trials = run(tmp_path, tune, "import tune\ntune.report_final_result(2)\n")
     assert [each["value"] for each in trials] == [2] * 4
+
+
+def test_command_may_name_nnis_variables(tmp_path: Path, tune: Tune) -> None:
+    said = 'echo "$NNI_EXP_ID $NNI_TRIAL_JOB_ID $NNI_TRIAL_SEQ_ID $NNI_CODE_DIR" > "$NNI_OUTPUT_DIR/said"'
+    trial = "import tune\ntune.report_final_result(2)\n"
+    trials = run(tmp_path, tune, trial, command=f"{said} && python trial.py")
+    assert [each["value"] for each in trials] == [2] * 4
+    said_by = {
+        path.read_text().split(maxsplit=3)[2]: path for path in tmp_path.glob("home/*/trials/*/*/output/said")
+    }
+    assert sorted(said_by) == ["0", "1", "2", "3"]
+    experiment, trial_id, _, code = said_by["2"].read_text().rstrip("\n").split(maxsplit=3)
+    assert (experiment, trial_id, code) == (said_by["2"].parts[-6], trials[2]["id"], str(tmp_path))

@@ -71,7 +71,7 @@ def test_python_trial_of_the_readme_runs_alone(tmp_path: Path) -> None:
 def test_every_variable_of_a_trial_is_in_the_readme(tmp_path: Path) -> None:
     given = {*variables(tmp_path, parameters={}), *variables(tmp_path, parameter_file="p"), MARK}
     table = README[README.index("| variable |") :]
-    listed = set(re.findall(r"`(TUNE_\w+)`", table[: table.index("\n\n")]))
+    listed = set(re.findall(r"`((?:TUNE|NNI)_\w+)`", table[: table.index("\n\n")]))
     assert listed == given
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tune.host import Launch
+from tune.host.environment import NAMES_IN_NNI
 from tune.host.launch import Started
 from tune.host.processes import MARK
 from tune.host.warm import NotWarm, PythonCommand, WarmParent, read_command
@@ -113,5 +114,5 @@ def _common(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environment.items()
-        if name == MARK or not (name.startswith("TUNE_") or name == "CUDA_VISIBLE_DEVICES")
+        if name == MARK or not (name.startswith("TUNE_") or name in {"CUDA_VISIBLE_DEVICES", *NAMES_IN_NNI})
     }

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tune.host import trial_environment
+
 
 def run_trial(script: str, directory: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("TUNE_", "NNI_"))}
@@ -27,17 +29,18 @@ def run_trial(script: str, directory: Path, **environment: str) -> subprocess.Co
 
 def in_experiment(directory: Path, parameters: object = None) -> dict[str, str]:
     (directory / "parameter.json").write_text(json.dumps(parameters or {"lr": 0.1}))
-    return {
-        "TUNE_PLATFORM": "local",
-        "TUNE_EXPERIMENT_ID": "abcd1234",
-        "TUNE_TRIAL_ID": "Xk3Qa",
-        "TUNE_TRIAL_ATTEMPT": "0",
-        "TUNE_TRIAL_SEQUENCE": "7",
-        "TUNE_PARAMETER_FILE": str(directory / "parameter.json"),
-        "TUNE_CHANNEL": "file:" + str(directory / "messages.jsonl"),
-        "TUNE_OUTPUT_DIR": str(directory / "output"),
-        "TUNE_CODE_DIR": str(directory),
-    }
+    return trial_environment(
+        platform="local",
+        experiment_id="abcd1234",
+        trial_id="Xk3Qa",
+        attempt=0,
+        sequence=7,
+        channel=f"file:{directory / 'messages.jsonl'}",
+        output_dir=str(directory / "output"),
+        checkpoint_dir=str(directory / "checkpoint"),
+        code_dir=str(directory),
+        parameter_file=str(directory / "parameter.json"),
+    )
 
 
 def printed(done: subprocess.CompletedProcess[str]) -> str:

@@ -9,6 +9,16 @@ from typing import Any, Mapping
 
 __all__ = ["trial_environment"]
 
+# What commands that were written for NNI name. NNI_PLATFORM is not among them: Microsoft's nni would take it
+# for a manager of its own, and write its reports where nobody reads them.
+NAMES_IN_NNI = {
+    "NNI_EXP_ID": "TUNE_EXPERIMENT_ID",
+    "NNI_TRIAL_JOB_ID": "TUNE_TRIAL_ID",
+    "NNI_TRIAL_SEQ_ID": "TUNE_TRIAL_SEQUENCE",
+    "NNI_OUTPUT_DIR": "TUNE_OUTPUT_DIR",
+    "NNI_CODE_DIR": "TUNE_CODE_DIR",
+}
+
 HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # of the package
 
 
@@ -46,6 +56,7 @@ def trial_environment(
         "TUNE_CHECKPOINT_DIR": checkpoint_dir,
         "TUNE_CODE_DIR": code_dir,
     }
+    variables.update({name: variables[ours] for name, ours in NAMES_IN_NNI.items()})
     if here:
         variables["TUNE_PYTHON"] = sys.executable
         variables["TUNE_SDK"] = HOME

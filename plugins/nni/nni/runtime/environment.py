@@ -12,21 +12,15 @@ __all__ = ["announce", "refuse_beside_foreign", "variables"]
 
 
 def variables(ours: Mapping[str, str]) -> dict[str, str]:
-    """NNI's variables of a trial, from those that tune gave it; none outside of an experiment.
+    """NNI's variables of a trial that tune did not give it already; none outside of an experiment.
 
     `NNI_SYS_DIR` is the output folder too: nothing is controlled through files of NNI's.
     """
     if "TUNE_PLATFORM" not in ours:
         return {}
-    output = ours.get("TUNE_OUTPUT_DIR", "")
     return {
         "NNI_PLATFORM": ours["TUNE_PLATFORM"],
-        "NNI_EXP_ID": ours.get("TUNE_EXPERIMENT_ID", ""),
-        "NNI_TRIAL_JOB_ID": ours.get("TUNE_TRIAL_ID", ""),
-        "NNI_TRIAL_SEQ_ID": ours.get("TUNE_TRIAL_SEQUENCE", "0"),
-        "NNI_OUTPUT_DIR": output,
-        "NNI_SYS_DIR": output,
-        "NNI_CODE_DIR": ours.get("TUNE_CODE_DIR", ""),
+        "NNI_SYS_DIR": ours.get("TUNE_OUTPUT_DIR", ""),
         "MULTI_PHASE": "false",
         "REUSE_MODE": "false",
     }
