@@ -17,10 +17,16 @@ __all__ = ["campaign", "environment", "laboratory", "tune"]
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """The environment of a user with an empty home, who has activated this Python's environment."""
+    """The environment of a user with an empty home, who has activated this Python's environment.
+
+    MNIST is what lies beside the checkout. Where it does not, it is the digits of scikit-learn: no test
+    waits for a network.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TUNE_")}
     kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
-    return {**kept, "TUNE_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
+    mnist = Path(os.environ.get("TUNE_SHARED", "/nowhere"), "data", "mnist")
+    data = {"MNIST_DIR": str(mnist)} if mnist.is_dir() else {"https_proxy": "http://127.0.0.1:9"}
+    return {**kept, **data, "TUNE_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture

@@ -26,9 +26,11 @@ def both_forms(*names: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("name", "config", "through"), ways, ids=ids)
 
 
-def budget(config: str, trials: int) -> dict[str, int]:
-    """So many trials, for `copy_example` and `run_example`, in the version of `config`."""
-    return {"maxTrialNum" if config == "config_v1.yml" else "maxTrialNumber": trials}
+def budget(config: str, trials: int, command: str = "") -> dict[str, object]:
+    """So many trials, and another command, for `run_example`, in the version of `config`."""
+    if config == "config_v1.yml":
+        return {"maxTrialNum": trials, **({"trial": {"command": command, "codeDir": "."}} if command else {})}
+    return {"maxTrialNumber": trials, **({"trialCommand": command} if command else {})}
 
 
 def copy_example(name: str, folder: Path, config: str = "config.yml", **changes: object) -> None:
