@@ -115,7 +115,7 @@ def test_folder_of_ones_own_is_taken(
 def test_folder_without_a_file_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lacking = {name: content for name, content in PLAIN.items() if not name.startswith("t10k-labels")}
     monkeypatch.setenv("MNIST_DIR", str(write(tmp_path / "mine", lacking)))
-    with pytest.raises(FileNotFoundError, match=r"mine has neither mnist\.npz nor t10k-labels-idx1-ubyte nor"):
+    with pytest.raises(FileNotFoundError, match=r"mine has neither .* t10k-labels-idx1-ubyte nor"):
         load()
 
 
