@@ -12,7 +12,7 @@ import pytest
 import tune.trial
 from tune_core import Experiment
 
-__all__ = ["Reports", "check_example", "reports"]
+__all__ = ["Reports", "check_example", "reports", "reports_in"]
 
 Reports = Callable[[], tuple[list[float], list[float]]]
 
