@@ -131,3 +131,56 @@ def test_experiment_has_no_port(experiment: Experiment) -> None:
         experiment.connect(8080)
     with pytest.raises(TuneError, match="has not been started"):
         experiment.get_status()
+
+
+FILE_OF_VERSION_1 = """
+trialConcurrency: 2
+maxTrialNum: 2
+trainingServicePlatform: local
+searchSpacePath: space.json
+tuner: {builtinTunerName: GridSearch}
+trial: {command: PYTHON trial.py, codeDir: code, gpuNum: 0}
+localConfig: {useActiveGpu: true}
+"""
+FILE_OF_VERSION_2 = """
+trialConcurrency: 2
+trialCommand: python trial.py
+searchSpace: {x: {_type: choice, _value: [1, 2]}}
+tuner: {className: mine.Mine, classArgs: {some_thing: 1}}
+trainingService: {platform: remote, machineList: [{host: a, user: b, password: secret}]}
+"""
+
+
+def test_file_of_version_1_is_loaded_and_run_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNE_HOME", str(tmp_path / "home"))
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "trial.py").write_text(TRIAL)
+    (tmp_path / "space.json").write_text('{"x": {"_type": "choice", "_value": [1, 2]}}')
+    (tmp_path / "config.yml").write_text(FILE_OF_VERSION_1.replace("PYTHON", sys.executable))
+    config = ExperimentConfig.load(tmp_path / "config.yml")
+    config.trial_gpu_number = None
+    assert config.training_service.use_active_gpu is True
+    assert Experiment(config, id="again").run_or_resume() is True
+    assert sorted(each.value["default"] for each in Experiment(id="again").export_data()) == [1, 2]
+    config.max_trial_number = 9
+    assert Experiment(config, id="again").run_or_resume() is True  # all of it is done
+    assert len(Experiment(id="again").export_data()) == 2
+
+
+def test_file_of_version_2_is_loaded_with_its_secrets(tmp_path: Path) -> None:
+    (tmp_path / "config.yml").write_text(FILE_OF_VERSION_2)
+    config = ExperimentConfig.load(tmp_path / "config.yml")
+    assert config.trial_code_directory == config.tuner.code_directory == str(tmp_path)
+    assert config.tuner.class_args == {"some_thing": 1}
+    assert config.training_service.machine_list[0].password == "secret"
+    assert config.json()["trainingService"]["machineList"] == [
+        {"host": "a", "user": "b", "password": "secret"}
+    ]
+
+
+def test_file_that_cannot_be_loaded_says_where(tmp_path: Path) -> None:
+    (tmp_path / "config.yml").write_text(FILE_OF_VERSION_1 + "multiPhase: true\n")
+    with pytest.raises(ConfigError, match=r"config.yml:9:1: multiPhase: trials that ask for several"):
+        ExperimentConfig.load(tmp_path / "config.yml")

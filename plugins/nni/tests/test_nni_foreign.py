@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import shutil
@@ -73,3 +74,8 @@ def test_runtime_that_is_sent_to_other_machines_has_nni(tmp_path: Path) -> None:
         check=False,
     )
     assert done.stdout == f"{tmp_path}/nni/__init__.py STANDALONE\n"
+
+
+def test_algorithms_of_nni_are_not_imported_and_it_says_what_is_done_instead() -> None:
+    with pytest.raises(ImportError, match=r"Name one in the configuration \(tuner: \{name: TPE\}\)"):
+        importlib.import_module("nni.algorithms.hpo.hyperopt_tuner")

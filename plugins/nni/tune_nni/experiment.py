@@ -15,7 +15,7 @@ from nni.experiment.config import ExperimentConfig
 from tune_core import Experiment as TuneExperiment
 from tune_core.cli.export import rows
 from tune_core.cli.output import remark
-from tune_core.errors import TuneError
+from tune_core.errors import ExperimentNotFoundError, TuneError
 from tune_core.experiment.assemble import reopen
 from tune_core.experiment.background import launch
 from tune_core.store.directory import ExperimentDirectory, find_experiment, list_experiments
@@ -133,6 +133,17 @@ class Experiment:
         experiment._launch(RunMode.Background)
         done = experiment._wait() if wait_completion else None
         return experiment if isinstance(self, str) else done
+
+    def run_or_resume(
+        self, port: int = 8080, wait_completion: bool = True, debug: bool = False
+    ) -> bool | None:
+        """Go on with the experiment that has this id, or run a new one if there is none."""
+        try:
+            found = self.id is not None and find_experiment(self.id)
+        except ExperimentNotFoundError:
+            found = False
+        done: bool | None = (self.resume if found else self.run)(port, wait_completion, debug)
+        return done
 
     def view(self: Experiment | str, port: int = 8080, non_blocking: bool = False) -> Any:
         """Read it; there is no page to wait for. `Experiment.view(id)` of NNI 2 returns the experiment."""

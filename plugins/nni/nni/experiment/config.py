@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,55 @@ class ExperimentConfig(ConfigBase):
             make = _PLATFORMS.get(training_service_platform)
             self.training_service = make() if make else ConfigBase(platform=training_service_platform)
         super().__init__(**values)
+
+    @classmethod
+    def load(cls, path: str | Path) -> ExperimentConfig:
+        """The configuration in a file of version 1 or 2; relative paths in it start where the file is.
+
+        Values are checked when the experiment starts.
+
+        Raises:
+            ConfigError: It is no YAML or JSON, or says in version 1 what cannot be said any more.
+        """
+        from tune_core.config.document import read_document
+        from tune_core.config.load import Source
+        from tune_core.config.problems import error_of
+
+        source = Source(read_document(Path(path)))
+        if source.problems:
+            raise error_of(source.problems, str(path))
+        content = {"trialCodeDirectory": ".", **source.keys()}
+        service = dict(content.pop("trainingService", None) or {})
+        folder = Path(path).absolute().parent
+        config = cls(service.pop("platform", None), **_section(content, folder))
+        for name, value in _section(service, folder).items():
+            setattr(config.training_service, name, value)
+        return config
+
+
+_PATHS = {"search_space_file", "trial_code_directory", "experiment_working_directory", "code_directory"}
+
+
+def _section(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The values of a section of a file, by the names that they have in Python."""
+    section: dict[str, Any] = {}
+    for key, value in content.items():
+        name = _snake(key)
+        if name in {"tuner", "assessor", "advisor"} and isinstance(value, Mapping):
+            section[name] = AlgorithmConfig(**_section({"codeDirectory": ".", **value}, folder))
+            if section[name].name is not None:
+                del section[name].code_directory
+        elif name == "machine_list" and isinstance(value, list):
+            section[name] = [RemoteMachineConfig(**_section(each, folder)) for each in value]
+        elif name in _PATHS and isinstance(value, str):
+            section[name] = str(folder / Path(value).expanduser())
+        else:
+            section[name] = value
+    return section
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
 
 
 def _camel(name: str) -> str:
