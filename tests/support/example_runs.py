@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-__all__ = ["EXAMPLES", "Tune", "both_forms", "budget", "copy_example", "run_example"]
+__all__ = ["EXAMPLES", "Tune", "both_forms", "budget", "command_of", "copy_example", "run_example"]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WAYS = (("config.yml", "tune run"), ("config_v1.yml", "tune run"), ("config_v1.yml", "nnictl create"))
@@ -31,6 +31,13 @@ def budget(config: str, trials: int, command: str = "") -> dict[str, object]:
     if config == "config_v1.yml":
         return {"maxTrialNum": trials, **({"trial": {"command": command, "codeDir": "."}} if command else {})}
     return {"maxTrialNumber": trials, **({"trialCommand": command} if command else {})}
+
+
+def command_of(name: str, config: str) -> str:
+    """What a trial of the example runs, for a test that adds arguments to it."""
+    content = yaml.safe_load((EXAMPLES / name / config).read_text(encoding="utf-8"))
+    command: str = content["trial"]["command"] if config == "config_v1.yml" else content["trialCommand"]
+    return command
 
 
 def copy_example(name: str, folder: Path, config: str = "config.yml", **changes: object) -> None:
