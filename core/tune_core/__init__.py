@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tune_core.algorithms.base import Tuner as Tuner
     from tune_core.annotation import Annotation as Annotation
     from tune_core.api import Experiment as Experiment
-    from tune_core.api import maximize as maximize
-    from tune_core.api import minimize as minimize
     from tune_core.errors import ConfigError as ConfigError
     from tune_core.errors import NoMoreTrial as NoMoreTrial
     from tune_core.errors import SearchSpaceError as SearchSpaceError
@@ -31,6 +29,8 @@ if TYPE_CHECKING:
     from tune_core.nas import NasTrainer as NasTrainer
     from tune_core.objectives import Objectives as Objectives
     from tune_core.objectives import Score as Score
+    from tune_core.optimize import maximize as maximize
+    from tune_core.optimize import minimize as minimize
     from tune_core.services.base import Leftover as Leftover
     from tune_core.services.base import ServiceContext as ServiceContext
     from tune_core.services.base import ServiceEvents as ServiceEvents
@@ -48,7 +48,7 @@ _HOMES = {
     "tune_core.algorithms.ask_tell": ("AskTell",),
     "tune_core.algorithms.base": ("Advisor", "Assessor", "Observation", "Tuner"),
     "tune_core.annotation": ("Annotation",),
-    "tune_core.api": ("Experiment", "maximize", "minimize"),
+    "tune_core.api": ("Experiment",),
     "tune_core.errors": (
         "ConfigError",
         "NoMoreTrial",
@@ -59,6 +59,7 @@ _HOMES = {
     "tune_core.hookspecs": ("Driver", "hookimpl"),
     "tune_core.nas": ("NasTrainer",),
     "tune_core.objectives": ("Objectives", "Score"),
+    "tune_core.optimize": ("maximize", "minimize"),
     "tune_core.services.base": ("Leftover", "ServiceContext", "ServiceEvents", "TrainingService"),
     "tune_core.space": ("SearchSpace",),
     "tune_core.store.reader": ("Record",),

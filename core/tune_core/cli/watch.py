@@ -14,8 +14,8 @@ from tune_core.cli.options import as_json, experiment_argument
 from tune_core.cli.output import clean, print_json
 
 if TYPE_CHECKING:
-    from tune_core.experiment.view import ExperimentView, TrialView
-    from tune_core.store.reader import Record, TrialRecord
+    from tune_core.experiment.view import ExperimentView
+    from tune_core.store.reader import Record
 
 _LOOK_S = 0.5
 
@@ -95,7 +95,7 @@ def view_row(view: ExperimentView) -> dict[str, Any]:
 
 def view_of(record: Record) -> ExperimentView:
     """The picture that the record gives."""
-    from tune_core.experiment.view import ExperimentView
+    from tune_core.experiment.view import ExperimentView, TrialView
     from tune_core.objectives import Objectives
     from tune_core.trial import TrialState
 
@@ -113,29 +113,11 @@ def view_of(record: Record) -> ExperimentView:
         trouble=state.get("trouble", ""),
         activity="",
         counts=record.counts(),
-        best=_trial_view(best[0]) if best else None,
-        running=tuple(map(_trial_view, record.trials(states=(TrialState.RUNNING, TrialState.WAITING)))),
+        best=TrialView.of(best[0]) if best else None,
+        running=tuple(map(TrialView.of, record.trials(states=(TrialState.RUNNING, TrialState.WAITING)))),
         concurrency=limits.get("concurrency", 0),
         max_trials=limits.get("trials"),
         max_duration_s=limits.get("duration_s"),
         elapsed_s=record.elapsed_s(),
-        front=tuple(map(_trial_view, front)),
-    )
-
-
-def _trial_view(trial: TrialRecord) -> TrialView:
-    from tune_core.experiment.view import TrialView
-
-    return TrialView(
-        sequence=trial.sequence,
-        id=trial.id,
-        state=trial.state,
-        parameters=trial.parameters,
-        attempt=trial.attempt,
-        intermediates=trial.intermediates,
-        last_value=trial.last_value,
-        value=trial.value,
-        final_metric=trial.metric,
-        reason=trial.reason,
-        duration_s=trial.duration_s,
+        front=tuple(map(TrialView.of, front)),
     )

@@ -24,7 +24,7 @@ from tune_core.objectives import Objectives
 from tune_core.plugins import plugins
 from tune_core.space import SearchSpace
 
-__all__ = ["Source", "annotated_space", "load_config", "verify"]
+__all__ = ["Source", "annotated_space", "load_config", "read_config", "verify"]
 
 T = TypeVar("T")
 _SECTIONS = ("tuner", "assessor", "advisor")
@@ -75,6 +75,26 @@ def load_config(path: str | Path) -> ExperimentConfig:
     assert config is not None
     config.remarks[:0] = source.remarks
     return config
+
+
+def read_config(config: str | Path | Mapping[str, Any] | ExperimentConfig) -> ExperimentConfig:
+    """The configuration in a file, in a dictionary with the same keys, or in a model, complete and checked.
+
+    Raises:
+        ConfigError: With every problem.
+    """
+    if isinstance(config, str | Path):
+        return load_config(config)
+    model = config if isinstance(config, ExperimentConfig) else check(ExperimentConfig, dict(config))
+    if model.use_annotation:
+        model.search_space = annotated_space(model.trial_code_directory)
+    elif model.search_space is None and model.search_space_file is not None:
+        model.search_space = read_document(model.search_space_file).value
+        model.search_space_file = None
+    problems = verify(model)
+    if problems:
+        raise error_of(problems)
+    return model
 
 
 class Source:

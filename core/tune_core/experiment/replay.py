@@ -27,7 +27,6 @@ from tune_core.objectives import Objectives, Score
 from tune_core.space import SearchSpace
 from tune_core.store.directory import ExperimentDirectory
 from tune_core.store.ranking import best, front
-from tune_core.store.reader import TrialRecord
 from tune_core.trial import Parameters, TrialState
 
 __all__ = ["Restored", "rebuild", "replay", "restore"]
@@ -86,9 +85,9 @@ def restore(connection: sqlite3.Connection) -> Restored:
         _read_attempts(connection, trial, restored.objectives)
         restored.live[sequence] = trial
     state["run_seconds"] = max(state.get("run_seconds", 0.0), _managed_seconds(connection))
-    restored.best = next(map(_view, best(connection, restored.objectives, 1)), None)
+    restored.best = next(map(TrialView.of, best(connection, restored.objectives, 1)), None)
     if restored.objectives.are_many:
-        restored.front = [_view(trial) for trial in front(connection, restored.objectives)]
+        restored.front = [TrialView.of(trial) for trial in front(connection, restored.objectives)]
     return restored
 
 
@@ -110,18 +109,6 @@ def _managed_seconds(connection: sqlite3.Connection) -> float:
         (number,),
     ).fetchone()
     return float(before + max(0.0, last - began))
-
-
-def _view(trial: TrialRecord) -> TrialView:
-    return TrialView(
-        sequence=trial.sequence,
-        id=trial.id,
-        state=trial.state,
-        parameters=trial.parameters,
-        attempt=trial.attempt,
-        value=trial.value,
-        final_metric=trial.metric,
-    )
 
 
 def _read_attempts(connection: sqlite3.Connection, trial: LiveTrial, objectives: Objectives) -> None:

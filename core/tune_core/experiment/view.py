@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tune_core.objectives import Objectives
 from tune_core.trial import TrialState
+
+if TYPE_CHECKING:
+    from tune_core.store.reader import TrialRecord
 
 __all__ = ["ExperimentView", "TrialView"]
 
@@ -34,6 +37,23 @@ class TrialView:
     final_metric: Any = None
     reason: str = ""
     duration_s: float | None = None
+
+    @classmethod
+    def of(cls, record: TrialRecord) -> TrialView:
+        """A trial as it is in the record."""
+        return cls(
+            sequence=record.sequence,
+            id=record.id,
+            state=record.state,
+            parameters=record.parameters,
+            attempt=record.attempt,
+            intermediates=record.intermediates,
+            last_value=record.last_value,
+            value=record.value,
+            final_metric=record.metric,
+            reason=record.reason,
+            duration_s=record.duration_s,
+        )
 
 
 @dataclass(frozen=True)

@@ -15,39 +15,24 @@ from tune_gp.history import History, refit_after, thin
 from tune_gp.process import Process, Smoothness, fit
 from tune_gp.warp import warp
 
-__all__ = ["Belief", "Surrogate"]
+__all__ = ["Belief", "Posterior", "Surrogate"]
 
 _NEWEST_FAILED = 50
 
 
 @dataclass(frozen=True)
-class Belief:
-    """What the model says at one moment, of the function that is to be minimised.
+class Posterior:
+    """What a process says of configurations, by their coordinates.
 
     Attributes:
         embedding: From coordinates to features.
-        process: Conditioned on the finished trials that are modelled, then on those that failed, then on
-            those that run.
-        weights: Of the mean, shape (finished and failed ones,).
-        means: At the finished trials that are modelled: of a noisy result less is believed.
-        factor: By which the best results were scaled.
-        rows: Numbers of the finished trials that are modelled.
-        explained: Which share of the variance of the results the model predicts, each from the others; 1
-            is all, 0 or less is none.
+        process: Conditioned on what is known.
+        weights: Of the mean.
     """
 
     embedding: Embedding
     process: Process
     weights: Floats
-    means: Floats
-    factor: float
-    rows: Indices
-    explained: float
-
-    @property
-    def noise(self) -> float:
-        """Standard deviation of the noise, as a share of that of the function."""
-        return float(np.sqrt(self.process.hyper.noise / self.process.hyper.signal))
 
     def predict(self, units: Floats, active: Bools) -> tuple[Floats, Floats]:
         """Mean and standard deviation, both of shape (m,)."""
@@ -62,6 +47,32 @@ class Belief:
         by_deviation = by_variance / (2.0 * deviation[:, None])
         pull_back = self.embedding.pull_back
         return mean, deviation, pull_back(units, active, by_mean), pull_back(units, active, by_deviation)
+
+
+@dataclass(frozen=True)
+class Belief(Posterior):
+    """What the model says at one moment, of the function that is to be minimised.
+
+    Attributes:
+        process: Conditioned on the finished trials that are modelled, then on those that failed, then on
+            those that run.
+        weights: Of the mean, shape (finished and failed ones,).
+        means: At the finished trials that are modelled: of a noisy result less is believed.
+        factor: By which the best results were scaled.
+        rows: Numbers of the finished trials that are modelled.
+        explained: Which share of the variance of the results the model predicts, each from the others; 1
+            is all, 0 or less is none.
+    """
+
+    means: Floats
+    factor: float
+    rows: Indices
+    explained: float
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the noise, as a share of that of the function."""
+        return float(np.sqrt(self.process.hyper.noise / self.process.hyper.signal))
 
 
 def _guesses(process: Process, failed: Floats, features: Floats, weights: Floats, worst: float) -> Floats:

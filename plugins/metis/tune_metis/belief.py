@@ -8,6 +8,7 @@ import numpy as np
 from tune_gp.embedding import Bools, Embedding, Floats, Indices
 from tune_gp.history import refit_after, thin
 from tune_gp.process import Hyper, Process, Smoothness, fit
+from tune_gp.surrogate import Posterior
 from tune_gp.warp import warp
 
 from tune_metis.gain import expected_minimum
@@ -19,7 +20,7 @@ _SURPRISING = 1.96  # standard deviations: outside of 95 % of what the other res
 
 
 @dataclass(frozen=True)
-class Belief:
+class Belief(Posterior):
     """The model at one moment.
 
     Attributes:
@@ -33,9 +34,6 @@ class Belief:
         factor: By which results near the best were scaled to targets.
     """
 
-    embedding: Embedding
-    process: Process
-    weights: Floats
     shown: Floats
     noise: float
     rows: Indices
@@ -46,20 +44,6 @@ class Belief:
     def mean(self, units: Floats, active: Bools) -> Floats:
         """Expected targets, shape (m,)."""
         return np.asarray(self.process.covariance(self.embedding(units, active)) @ self.weights)
-
-    def predict(self, units: Floats, active: Bools) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of the target, both of shape (m,)."""
-        mean, variance = self.process.posterior(self.embedding(units, active), self.weights)
-        return mean, np.sqrt(variance)
-
-    def slopes(self, units: Floats, active: Bools) -> tuple[Floats, Floats, Floats, Floats]:
-        """`predict`, and the gradients of both in the coordinates, shape (m, dimensions)."""
-        features = self.embedding(units, active)
-        mean, variance, by_mean, by_variance = self.process.slopes(features, self.weights)
-        deviation = np.sqrt(variance)
-        by_deviation = by_variance / (2.0 * deviation[:, None])
-        pull_back = self.embedding.pull_back
-        return mean, deviation, pull_back(units, active, by_mean), pull_back(units, active, by_deviation)
 
     def in_units_of_the_result(self, target: float, deviation: float) -> tuple[float, float]:
         """An expected target and its deviation, as a result and its deviation."""
