@@ -128,7 +128,7 @@ def test_experiments_are_side_by_side_in_a_folder(
     experiment = Experiment({**config, "maxTrialNumber": 1})
     experiment.run()
     wait_until(lambda: "final" in tags(tmp_path / "logs", f"{experiment.id}/trial-0"))
-    assert tune_tensorboard._recorders == {}
+    assert tune_tensorboard._recorders._of == {}
 
 
 def tags(folder: Path, run: str) -> list[str]:
@@ -143,7 +143,7 @@ def test_nothing_is_written_unless_asked(
         monkeypatch.setenv("TUNE_TENSORBOARD", value)
     Experiment({**config, "maxTrialNumber": 1}).run()
     assert not list(tmp_path.rglob("*tensorboard*")) + list(tmp_path.rglob("*tfevents*"))
-    assert tune_tensorboard._recorders == {}
+    assert tune_tensorboard._recorders._of == {}
 
 
 def test_nested_choices_are_parameters_side_by_side(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from tune_core import TrialState
+from tune_core.observing import Destination, Steps, flat_parameters, numbers
 
 __all__ = ["EventFiles"]
 
@@ -30,7 +31,7 @@ STATUS = {
 }
 
 
-class EventFiles:
+class EventFiles(Destination):
     """The event files of one experiment, a folder for each run.
 
     Files are opened for each event: there may be more running trials than a process may have open files.
@@ -42,13 +43,13 @@ class EventFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[str, Path] = {}
-        self._steps: dict[str, int] = {}
+        self._steps = Steps()
 
     def start(self, run: str, group: str, parameters: Mapping[str, Any], at_s: float) -> None:
         """A trial has started. TensorBoard takes the runs of a `group` as repeats of each other."""
-        self._steps[run] = 0
+        self._steps.start(run)
         info = SessionStartInfo(group_name=group, start_time_secs=at_s)
-        for name, value in _flat(parameters):
+        for name, value in flat_parameters(parameters):
             if isinstance(value, bool):
                 info.hparams[name].bool_value = value
             elif isinstance(value, (int, float)):
@@ -62,19 +63,10 @@ class EventFiles:
         """A metric: a number is the curve `kind`, others of a dictionary are `kind/name`.
 
         Args:
-            intermediates: How many intermediate ones the trial has reported, this one and perhaps a few more:
-                they arrive together. Their numbers are counted here, for a trial whose start was seen.
+            intermediates: How many intermediate ones the trial has reported, this one and perhaps a few more.
         """
-        step = 0
-        if kind == "intermediate":
-            step = self._steps.get(run, intermediates - 1)
-            self._steps[run] = step + 1
-        numbers = value if isinstance(value, Mapping) else {"default": value}
-        values = [
-            Summary.Value(tag=kind if name == "default" else f"{kind}/{name}", simple_value=float(number))
-            for name, number in numbers.items()
-            if isinstance(number, (int, float)) and not isinstance(number, bool)
-        ]
+        step = self._steps.next(run, intermediates) if kind == "intermediate" else 0
+        values = [Summary.Value(tag=tag, simple_value=number) for tag, number in numbers(kind, value)]
         self._write(run, Summary(value=values), step, at_s)
 
     def end(self, run: str, state: TrialState, at_s: float) -> None:
@@ -83,7 +75,7 @@ class EventFiles:
         data = HParamsPluginData(session_end_info=info)
         self._write(run, _session(metadata.SESSION_END_INFO_TAG, data), 0, at_s)
         self._files.pop(run, None)
-        self._steps.pop(run, None)
+        self._steps.end(run)
 
     def _write(self, run: str, summary: Summary, step: int, at_s: float) -> None:
         events = [Event(wall_time=at_s, step=step, summary=summary)]
@@ -108,13 +100,3 @@ class EventFiles:
 def _session(tag: str, data: HParamsPluginData) -> Summary:
     made = metadata.create_summary_metadata(data)
     return Summary(value=[Summary.Value(tag=tag, metadata=made, tensor=metadata.NULL_TENSOR)])
-
-
-def _flat(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Parameters by name, those of a nested choice as `choice/name`, the branch itself as `choice`."""
-    for name, value in parameters.items():
-        if isinstance(value, Mapping) and "_name" in value:
-            yield prefix + name, value["_name"]
-            yield from _flat({key: each for key, each in value.items() if key != "_name"}, f"{prefix}{name}/")
-        else:
-            yield prefix + name, value
