@@ -11,10 +11,13 @@ import pytest
 from trainings import Reports, check_example
 from tune_keras import TuneCallback
 
-# Keras's own, when it copies weights with NumPy 2.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning:keras"
-)
+pytestmark = [
+    # Keras's own, when it copies weights with NumPy 2.
+    pytest.mark.filterwarnings(
+        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning:keras"
+    ),
+    pytest.mark.xdist_group("keras"),  # the first fit imports TensorFlow where there is one
+]
 
 README = Path(__file__).parents[1] / "README.md"
 RNG = np.random.default_rng(0)
