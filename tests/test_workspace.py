@@ -20,7 +20,7 @@ PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 PACKAGES = [SDK, CORE, *PLUGINS]
 OLDEST_IN_TRIALS = {"python_version": "3.8"}
 HEAVY = {"asyncio", "numpy", "pandas", "pydantic", "rich", "scipy", "sklearn", "sqlite3", "torch", "yaml"}
-HEAVY |= {"keras", "lightgbm", "lightning", "pytorch_lightning", "transformers", "xgboost"}
+HEAVY |= {"keras", "lightgbm", "lightning", "mlflow", "pytorch_lightning", "transformers", "xgboost"}
 
 
 def of(packages: list[Path]) -> pytest.MarkDecorator:
