@@ -248,6 +248,14 @@ def test_launcher_gives_each_member_its_place(tmp_path: Path) -> None:
     assert [pid for pid in members.values() if is_alive(pid)] == []
 
 
+@pytest.mark.parametrize("words", [(), ("--workers", "0", "true"), ("--ps", "0", "true")])
+def test_launcher_refuses_what_would_wait_for_ever(words: tuple[str, ...]) -> None:
+    command = [sys.executable, EXAMPLES / TENSORFLOW / "launch.py", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert done.returncode == 2
+    assert "launch.py: error: " in done.stderr
+
+
 def test_launcher_names_the_member_that_failed(tmp_path: Path) -> None:
     launcher, members, _ = launched("fails", cwd=tmp_path)
     _, errors = launcher.communicate("\n", timeout=DEADLINE_S)

@@ -89,6 +89,8 @@ def main():
     args = parser.parse_args()
     if not args.command:
         parser.error("what is to be run?  python launch.py --ps 1 --workers 2 python train.py")
+    if min(args.ps, args.workers) < 1:  # the chief would wait for them for ever
+        parser.error("it takes a parameter server and a worker at least")
 
     sizes = {"chief": 1, "ps": args.ps, "worker": args.workers}
     ports = {task: [reserve_port() for _ in range(size)] for task, size in sizes.items()}

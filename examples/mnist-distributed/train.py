@@ -26,10 +26,14 @@ def read_cluster():
 
     In a job without a chief, with parameter servers and workers only, the first worker becomes the chief.
     """
+    if "TF_CONFIG" not in os.environ:
+        raise SystemExit("no TF_CONFIG: start this with  python launch.py --ps 1 --workers 2 python train.py")
     config = json.loads(os.environ["TF_CONFIG"])
     cluster, job, index = config["cluster"], config["task"]["type"], config["task"]["index"]
     if "chief" not in cluster:
         first, *others = cluster["worker"]
+        if not others:  # the chief would wait for ever
+            raise SystemExit("TF_CONFIG has neither a chief nor a second worker")
         cluster = {**cluster, "chief": [first], "worker": others}
         if job == "worker":
             job, index = ("chief", 0) if index == 0 else ("worker", index - 1)
