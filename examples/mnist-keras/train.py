@@ -1,7 +1,7 @@
 """Train a convolutional network on MNIST with Keras 3: two convolutions, one pooling, two dense layers.
 
-Run alone it takes the defaults below; in an experiment `tune.get_next_parameter` replaces them. Configurations
-are compared on training images that are held out. KERAS_BACKEND says what computes: torch, jax or tensorflow.
+Run alone it takes the defaults below; in an experiment `tune.get_next_parameter` replaces them. KERAS_BACKEND
+says what computes: torch, jax or tensorflow. Networks are compared on training images that are held out.
 """
 
 import argparse
