@@ -26,7 +26,7 @@ pytest.importorskip("torch")
 if importlib.util.find_spec("tensorflow") is None:  # importing it takes seconds
     pytest.skip("TensorFlow is not installed", allow_module_level=True)
 
-# One at a time: four processes of half a gigabyte each.
+# One at a time: four processes of up to a gigabyte each.
 uses_tensorflow = pytest.mark.xdist_group("tensorflow")
 
 
