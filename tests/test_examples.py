@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from example_runs import EXAMPLES, Tune, both_forms, budget, copy_example, run_example
+import yaml
+from example_runs import EXAMPLES, Tune, both_forms, budget, run_example
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(EXAMPLES.glob("*/config*.yml"))
+NAMES = sorted({path.parent.name for path in CONFIGS})
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_example_is_valid_as_it_stands(config: Path, tune: Tune) -> None:
     tune("validate", config.name, cwd=config.parent)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_versions_say_the_same(name: str, tune: Tune) -> None:
+    old = yaml.safe_load(tune("config", "upgrade", "config_v1.yml", cwd=EXAMPLES / name).stdout)
+    new = yaml.safe_load((EXAMPLES / name / "config.yml").read_text())
+    for field in ("experimentName", "searchSpaceFile", "trialConcurrency", "assessor", "useAnnotation"):
+        assert old.get(field) == new.get(field)
+    assert old["trialCommand"].endswith(new["trialCommand"])  # variables stand before it in version 1
+
+
+def test_every_example_is_run_in_both_versions() -> None:
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_examples*.py"))
+    assert [name for name in NAMES if f'"{name}"' not in tests] == []
+    assert len(CONFIGS) == 2 * len(NAMES)
 
 
 @both_forms("sklearn-classification")
@@ -59,14 +75,25 @@ def test_advisor_of_ones_own_ends_what_is_behind(
     assert {trial["state"] for trial in trials} == {"EARLY_STOPPED", "SUCCEEDED"}
 
 
-def test_digits_finds_a_good_classifier(tmp_path: Path, tune: Tune) -> None:
-    copy_example("digits", tmp_path, maxTrialNumber=8, seed=1)
-    tune("run", "config.yml")
-    trials = json.loads(tune("trial", "ls", "--json").stdout)
-    assert len(trials) == 8
+@both_forms("digits")
+def test_digits_finds_a_good_classifier(
+    tmp_path: Path, tune: Tune, name: str, config: str, through: str
+) -> None:
+    trials = run_example(name, config, tmp_path, tune, through, **budget(config, 5))
+    assert len(trials) == 5
     assert {trial["state"] for trial in trials} <= {"SUCCEEDED", "EARLY_STOPPED"}
-    # More than half of all configurations read 9 digits of 10; with this seed some of the 8 do.
+    # More than half of all configurations read 9 digits of 10; with this seed some of the 5 do.
     assert max(trial["value"] for trial in trials if trial["value"] is not None) > 0.9
+
+
+@both_forms("xgboost")
+def test_boosted_trees_get_better(tmp_path: Path, tune: Tune, name: str, config: str, through: str) -> None:
+    trials = run_example(name, config, tmp_path, tune, through, **budget(config, 5))
+    assert len(trials) == 5
+    assert {trial["state"] for trial in trials} <= {"SUCCEEDED", "EARLY_STOPPED"}
+    # XGBoost's own defaults have 0.082, and who always says how many are ill, 0.66.
+    assert min(trial["value"] for trial in trials if trial["value"] is not None) < 0.12
+    assert max(trial["intermediates"] for trial in trials) > 20
 
 
 def test_digits_runs_alone(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -84,11 +111,12 @@ def test_digits_runs_alone(tmp_path: Path, environment: dict[str, str]) -> None:
     assert max(results) > 0.9
 
 
-def test_shell_script_minimises_without_python(tmp_path: Path, tune: Tune) -> None:
-    copy_example("shell-script", tmp_path)
-    tune("run", "config.yml")
-    trials = json.loads(tune("trial", "ls", "--json").stdout)
-    assert len(trials) == 10
+@both_forms("shell-script")
+def test_shell_script_minimises_without_python(
+    tmp_path: Path, tune: Tune, name: str, config: str, through: str
+) -> None:
+    trials = run_example(name, config, tmp_path, tune, through)
+    assert [trial["state"] for trial in trials] == ["SUCCEEDED"] * 10
     for trial in trials:
         x, y = trial["parameters"]["x"], trial["parameters"]["y"]
         assert trial["value"] == pytest.approx((x - 3) ** 2 + (y + 1) ** 2, rel=1e-4)  # awk prints 6 digits
