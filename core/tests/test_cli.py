@@ -385,6 +385,7 @@ FAILURE = "exit status 1; last lines of stderr:\nTraceback\nValueError: no\n\nhi
         ("waits for a GPU\nheld by 7", "waits for a GPU"),
         (FAILURE, "exit status 1: ValueError: no"),
         ("exit status 1; last lines of stderr:\nred", "exit status 1: red"),
+        ("exit status 1; last lines of stderr:\nrank 1 failed\n=====", "exit status 1: rank 1 failed"),
     ],
 )
 def test_reason_in_a_line_ends_with_what_was_said_last(reason: str, line: str) -> None:

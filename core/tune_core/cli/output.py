@@ -131,7 +131,8 @@ def _value_text(value: Any) -> str:
 def in_a_line(reason: str) -> str:
     """Why a trial failed, in one line: what it said last instead of all that it said."""
     told, _, said = reason.partition(_SAID)
-    lines = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith(HINT)]
+    lines = [line.strip() for line in said.splitlines() if not line.startswith(HINT)]
+    lines = [line for line in lines if any(map(str.isalnum, line))]  # and no rules, as torchrun draws them
     return f"{told}: {lines[-1]}" if lines else reason.partition("\n")[0]
 
 
