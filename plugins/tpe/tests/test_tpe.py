@@ -104,6 +104,21 @@ def test_tpe_proposes_within_the_space_and_does_better_than_random(
     assert np.mean(late) < 0.85 * at_random
 
 
+# The example in NNI's documents has a prior without weight.
+@pytest.mark.parametrize("args", [{}, NNI], ids=["joint", "nni"])
+@pytest.mark.parametrize(("raw", "loss"), [(FLAT, flat_loss), (NESTED, nested_loss)], ids=["flat", "nested"])
+def test_tpe_does_without_the_prior(raw: Any, loss: Callable[[Any], float], args: dict[str, Any]) -> None:
+    space, rng = SearchSpace.parse(raw), np.random.default_rng(0)
+    at_random = np.mean([loss(space.sample(rng)) for _ in range(1000)])
+    given = {**args, "prior_weight": 0, "n_startup_jobs": 10}
+    late = []
+    for seed in range(4):
+        done = drive(tuner_for(space, seed, **given), loss, 60)
+        assert all(space.contains(parameters) for parameters, _ in done)
+        late += [value for _, value in done[30:]]
+    assert np.mean(late) < 0.85 * at_random
+
+
 def test_tpe_concentrates_on_the_better_branch() -> None:
     done = drive(tuner_for(SearchSpace.parse(NESTED)), nested_loss, 100)
     late = Counter(parameters["layer"]["_name"] for parameters, _ in done[50:])

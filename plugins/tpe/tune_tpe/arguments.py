@@ -36,7 +36,7 @@ class TpeArguments(BaseModel):
         default=25, ge=1, description="Newest results that count in full; also the most that count as good."
     )
     prior_weight: float = Field(
-        default=1.0, gt=0, description="Weight of the prior beside that of one result."
+        default=1.0, ge=0, description="Weight of the prior beside that of one result; 0 is next to none."
     )
     gamma: float | None = Field(
         default=None,

@@ -33,6 +33,7 @@ __all__ = ["TPETuner"]
 MOST_OTHERS = 200  # kernels of g: from here on the time of an ask stops growing
 MOST_OTHERS_ALONE = 500  # the same for NNI's formula, which is exact up to this number
 LEAST_STARTUP = 6  # results before the model is used, when others are running
+LEAST_PRIOR = 1e-12  # weight of the prior: with none an option that was never tried has no likelihood
 FLIP = 0.3  # probability that a categorical kernel of l draws anew; in g it fades with more results
 
 
@@ -86,6 +87,7 @@ class TPETuner(Tuner):
         if parallel_optimize and "constant_liar_type" not in self._args.model_fields_set:
             given = {**self._args.model_dump(), "constant_liar_type": constant_liar_type}
             self._args = TpeArguments.model_validate(given)
+        self._prior_weight = max(self._args.prior_weight, LEAST_PRIOR)
         self._space = SearchSpace({}, ())
         self._history = History(0)
 
@@ -234,7 +236,7 @@ class TPETuner(Tuner):
         bandwidths = scott_bandwidths(numeric, least, factor) if n else numeric
         options = group.counts[group.counts > 0]
         flips = options / (n + options) if flip is None else np.full(len(options), flip)
-        prior = self._args.prior_weight * (weights.mean() if n else 1.0)
+        prior = self._prior_weight * (weights.mean() if n else 1.0)
         return Parzen(points, np.append(weights, prior), group.counts, bandwidths, flips)
 
     def _propose_alone(self, rng: np.random.Generator) -> Floats:
@@ -264,7 +266,7 @@ class TPETuner(Tuner):
         points = units[:, group.columns]
         options = float(group.counts[0])
         if options:  # a prior kernel of weight c * w adds w to each of c counts
-            weights = np.append(weights, self._args.prior_weight * options)
+            weights = np.append(weights, self._prior_weight * options)
             return Parzen(points, weights, group.counts, np.empty((len(points), 0)), np.zeros(1))
-        weights = np.append(weights, self._args.prior_weight)
+        weights = np.append(weights, self._prior_weight)
         return Parzen(points, weights, group.counts, neighbour_bandwidths(points), np.empty(0))
