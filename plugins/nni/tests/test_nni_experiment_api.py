@@ -64,6 +64,15 @@ def test_config_is_a_file_of_version_2() -> None:
     }
 
 
+def test_class_args_are_filled_in_key_by_key() -> None:
+    config = ExperimentConfig("local")
+    config.tuner.name = "TPE"
+    assert config.json()["tuner"] == {"name": "TPE"}
+    config.tuner.class_args["optimize_mode"] = "maximize"  # the quickstart of NNI 2
+    assert config.json()["tuner"] == {"name": "TPE", "classArgs": {"optimize_mode": "maximize"}}
+    assert "assessor" not in config.json()
+
+
 def test_experiment_runs_and_is_read(experiment: Experiment) -> None:
     assert experiment.run(8080) is True
     assert experiment.get_status() == "DONE"

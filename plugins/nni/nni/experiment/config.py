@@ -47,7 +47,20 @@ class ConfigBase:
 
 
 class AlgorithmConfig(ConfigBase):
-    """A tuner, assessor or advisor: `name`, `class_args`; or `class_name`, `code_directory` of one's own."""
+    """A tuner, assessor or advisor: `name`, `class_args`; or `class_name`, `code_directory` of one's own.
+
+    `class_args` is a dictionary from the start, for scripts that fill it in key by key.
+    """
+
+    def __init__(self, **values: Any) -> None:
+        self.class_args: dict[str, Any] | None = {}
+        super().__init__(**values)
+
+    def json(self) -> dict[str, Any]:
+        section = super().json()
+        if not self.class_args:
+            section.pop("classArgs", None)
+        return section
 
 
 class CustomAlgorithmConfig(AlgorithmConfig):
