@@ -10,6 +10,7 @@ import logging
 import os
 import queue
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Destination", "Recorder", "Recorders", "Steps", "UnreachableError", "flat_parameters", "numbers"]
 
 EXIT_S = 10.0  # how long the end of the process waits for what is still to be written
+SILENT_S = 1.0  # so long of these without a word
 QUIET_S = 60.0  # between two warnings
 SLOW_S = 30.0  # a call that takes longer is warned of
 WAIT_S = (1.0, 60.0)  # before the first attempt to reach again what was not reached, and the longest
@@ -135,7 +137,14 @@ class Recorder:
         """The process ends: give up what cannot be reached, and what is not written by then."""
         self._leaving.set()
         self.finish()
-        self._thread.join(max(0.0, deadline_s - time.monotonic()))
+        self._thread.join(min(SILENT_S, _until(deadline_s)))
+        if self.is_writing and _until(deadline_s):
+            # The result is on the terminal by now, and the prompt is not: say why.
+            print(
+                f"tune: not everything is written for {self._name} yet, waiting up to {EXIT_S:.0f} s",
+                file=sys.stderr,
+            )
+            self._thread.join(_until(deadline_s))
         if self.is_writing:
             _log.warning("not everything is written for %s: the process ends", self._name)
 
@@ -224,6 +233,11 @@ def numbers(kind: str, value: Any) -> Iterator[tuple[str, float]]:
     for name, number in (value if isinstance(value, Mapping) else {"default": value}).items():
         if isinstance(number, (int, float)) and not isinstance(number, bool):
             yield kind if name == "default" else f"{kind}/{name}", float(number)
+
+
+def _until(deadline_s: float) -> float:
+    """The seconds that are left."""
+    return max(0.0, deadline_s - time.monotonic())
 
 
 def _without_passwords(problem: str) -> str:
