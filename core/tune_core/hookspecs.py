@@ -115,9 +115,9 @@ def tune_commands() -> Iterable[Driver]:
 def tune_experiment_started(experiment: ExperimentView) -> None:
     """The manager is about to submit the first trial of this run, after a resume as well.
 
-    Observers run in the manager's event loop: take less than a millisecond or start a thread. An
-    exception is logged with the plugin's name and does not stop the experiment. The same holds for
-    the other observers below.
+    Observers run in the manager's event loop: take less than a millisecond, or have a recorder of
+    `tune_core.observing` write. An exception is logged with the plugin's name and does not stop the
+    experiment. The same holds for the other observers below.
     """
 
 
