@@ -204,6 +204,29 @@ def test_each_old_key_is_the_new_one(folder: Path, old: dict[str, Any], new: dic
     assert remade(folder, {**OLD, **old}).to_json() == expected.to_json()
 
 
+def test_keys_of_nni_0_1_are_those_that_came_after(folder: Path) -> None:
+    oldest = {
+        **OLD,
+        "tuner": {"tunerName": "TPE", "optimizationMode": "Maximize", "tunerGpuNum": 0},
+        "assessor": {"assessorName": "Medianstop", "optimizationMode": "Maximize"},
+        "trial": {"trialCommand": "echo trial", "trialCodeDir": "code", "trialGpuNum": 0},
+    }
+    new = {**NEW, "assessor": {"name": "Medianstop", "classArgs": {"optimize_mode": "maximize"}}}
+    assert load_config(write(folder, oldest)).to_json() == load_config(write(folder, new, "n.yml")).to_json()
+    assert remade(folder, oldest).to_json() == load_config(folder / "n.yml").to_json()
+    told = problems(folder, {**oldest, "tuner": {"tunerName": "TPE", "optimizationMode": "Up"}})
+    assert [(key, "'Up'" in text or "'up'" in text) for key, _, text in told] == [
+        ("tuner.optimizationMode", True)
+    ]
+
+
+def test_gpu_number_of_an_algorithm_is_dropped_aloud(folder: Path) -> None:  # up to NNI 0.8
+    config = load_config(write(folder, {**OLD, "tuner": {**OLD["tuner"], "gpuNum": 0}}))
+    assert "tuner.gpuNum has no effect any more: an algorithm sees the GPUs that gpuIndices names" in (
+        config.remarks
+    )
+
+
 @pytest.mark.parametrize("key", ["codeDir", "codeDirectory"])
 def test_class_of_ones_own_is_found_by_file_and_name(folder: Path, key: str) -> None:
     (folder / "my").mkdir()

@@ -31,6 +31,11 @@ _RENAMED = {
     "logLevel": "logLevel",
 }
 _RENAMED_OF_TRIAL = {"command": "trialCommand", "codeDir": "trialCodeDirectory", "gpuNum": "trialGpuNumber"}
+_OF_TRIAL_IN_0_1 = {
+    "trialCommand": "trialCommand",
+    "trialCodeDir": "trialCodeDirectory",
+    "trialGpuNum": "trialGpuNumber",
+}
 _DROPPED = {
     "authorName": "experiments have no author",
     "description": "experiments have a name only",
@@ -160,7 +165,7 @@ class Old:
             text = f"is a key of version 2, and {_MARK} makes this version 1: write {was} here"
             return Problem(path, text, meant=was)
         near = nearest(key, self._known)
-        hint = f", did you mean {near!r}?" if near else f"\n  accepted: {', '.join(sorted(self._known))}"
+        hint = f", did you mean {near!r}?" if near else f"\n  accepted: {', '.join(sorted(set(self._known)))}"
         return Problem(path, f"no such key in version 1{hint}", meant=near)
 
 
@@ -220,7 +225,7 @@ def upgrade(raw: Mapping[str, Any]) -> Upgraded:
     if old.take("multiPhase"):
         old.refuse("multiPhase", "trials that ask for several configurations are no more, as in NNI 2")
     trial = old.section("trial")
-    new.absorb(trial.move(_RENAMED_OF_TRIAL))
+    new.absorb(trial.move({**_RENAMED_OF_TRIAL, **_OF_TRIAL_IN_0_1}))
     if not any(found.answers_to(str(platform)) for found in plugins().all("training_service")):
         new.setdefault("trialCommand", "unknown")  # it may be written elsewhere on that platform
     trial.drop("nasMode", "each NAS trainer is a plugin of its own")
@@ -244,7 +249,7 @@ def _service(old: Old, platform: Any) -> Section:
             old.take(name)
         trial = old.section("trial")
         for name in trial.left():
-            if name not in _RENAMED_OF_TRIAL:
+            if name not in _RENAMED_OF_TRIAL and name not in _OF_TRIAL_IN_0_1:
                 trial.take(name)
         return section
     section["platform"] = found.driver.name
@@ -258,18 +263,27 @@ def _move_algorithms(old: Old, new: Section) -> None:
         section = old.section(kind)
         if not section.is_there:
             continue
-        new.put(kind, _algorithm(f"builtin{kind.capitalize()}Name", section), old.path(kind))
+        new.put(kind, _algorithm(kind, section), old.path(kind))
+        for name in ("gpuNum", f"{kind}GpuNum"):  # up to NNI 0.8, and 0.1
+            section.drop(name, "an algorithm sees the GPUs that gpuIndices names")
         if kind == "assessor":
             section.drop("gpuIndices", "an assessor is in the process of the tuner")
         new.absorb(section.move({"gpuIndices": "tunerGpuIndices"}))
         new.absorb(section.move({"includeIntermediateResults": "includeIntermediateResults"}))
 
 
-def _algorithm(builtin: str, old: Old) -> Section:
+def _algorithm(kind: str, old: Old) -> Section:
     names = ("className", "classFileName", "classArgs")
+    builtin = {f"builtin{kind.capitalize()}Name": "name", f"{kind}Name": "name"}  # as of 0.2, and in 0.1
     # NNI's documents wrote codeDirectory, its code read codeDir.
     code = {"codeDir": "codeDirectory", "codeDirectory": "codeDirectory"}
-    new = old.move({builtin: "name", **code, **{name: name for name in names}})
+    new = old.move({**builtin, **code, **{name: name for name in names}})
+    mode = old.take("optimizationMode")
+    if mode is not None:  # NNI 0.1, which had no classArgs
+        arguments = Section()
+        arguments.absorb(new.get("classArgs") or {})
+        arguments.put("optimize_mode", str(mode).lower(), old.path("optimizationMode"))
+        new["classArgs"] = arguments
     file, name = new.get("classFileName"), new.get("className")
     if isinstance(file, str) and file.endswith(".py") and isinstance(name, str):
         del new["classFileName"]
