@@ -35,7 +35,7 @@ def test_every_example_is_run_in_both_versions() -> None:
     assert len(CONFIGS) == 2 * len(NAMES)
 
 
-@both_forms("sklearn-classification")
+@both_forms("sklearn-classification", is_cheap=True)
 def test_classifier_and_its_parameters_are_found(
     tmp_path: Path, tune: Tune, name: str, config: str, through: str
 ) -> None:
@@ -44,7 +44,7 @@ def test_classifier_and_its_parameters_are_found(
     assert max(trial["value"] for trial in trials) > 0.9
 
 
-@both_forms("custom-tuner")
+@both_forms("custom-tuner", is_cheap=True)
 def test_tuner_of_ones_own_finds_a_minimum(
     tmp_path: Path, tune: Tune, name: str, config: str, through: str
 ) -> None:
@@ -53,7 +53,7 @@ def test_tuner_of_ones_own_finds_a_minimum(
     assert min(trial["value"] for trial in trials) < 5  # of 890 at the most, and 136 on average
 
 
-@both_forms("custom-assessor")
+@both_forms("custom-assessor", is_cheap=True)
 def test_assessor_of_ones_own_ends_what_is_stuck(
     tmp_path: Path, tune: Tune, name: str, config: str, through: str
 ) -> None:
@@ -67,7 +67,7 @@ def test_assessor_of_ones_own_ends_what_is_stuck(
     assert {trial["state"] for trial in trials} == {"EARLY_STOPPED", "SUCCEEDED"}
 
 
-@both_forms("custom-advisor")
+@both_forms("custom-advisor", is_cheap=True)
 def test_advisor_of_ones_own_ends_what_is_behind(
     tmp_path: Path, tune: Tune, name: str, config: str, through: str
 ) -> None:
@@ -111,7 +111,7 @@ def test_digits_runs_alone(tmp_path: Path, environment: dict[str, str]) -> None:
     assert max(results) > 0.9
 
 
-@both_forms("shell-script")
+@both_forms("shell-script", is_cheap=True)
 def test_shell_script_minimises_without_python(
     tmp_path: Path, tune: Tune, name: str, config: str, through: str
 ) -> None:

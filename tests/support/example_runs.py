@@ -16,12 +16,16 @@ __all__ = ["EXAMPLES", "Tune", "both_forms", "budget", "command_of", "copy_examp
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WAYS = (("config.yml", "tune run"), ("config_v1.yml", "tune run"), ("config_v1.yml", "nnictl create"))
+FOURTH_WAY = ("config.yml", "nnictl create")
 Tune = Callable[..., subprocess.CompletedProcess[str]]  # the fixture `tune`
 
 
-def both_forms(*names: str) -> pytest.MarkDecorator:
-    """Parametrize by `name` of an example, `config`, and the command that it goes `through`."""
-    ways = [(name, *way) for name in names for way in WAYS]
+def both_forms(*names: str, is_cheap: bool = False) -> pytest.MarkDecorator:
+    """Parametrize by `name` of an example, `config`, and the command that it goes `through`.
+
+    Version 2 goes through `nnictl create` where that is cheap: what it does there is the same for all.
+    """
+    ways = [(name, *way) for name in names for way in (*WAYS, *([FOURTH_WAY] if is_cheap else []))]
     ids = [f"{name}-{Path(config).stem}-{through}" for name, config, through in ways]
     return pytest.mark.parametrize(("name", "config", "through"), ways, ids=ids)
 
