@@ -67,8 +67,10 @@ TABLE: list[tuple[str, int, str]] = [
     ("resume abcd1234 --foreground --port 8081 --debug", 0, "--port is not used: there is no web page"),
     ("view abcd1234 --port 8080", 0, "3/3 trials, best 3"),
     ("view abcd1234 --experiment_dir home", 0, "3/3 trials, best 3"),
-    ("stop", 1, OVER),
-    ("stop abc*", 1, OVER),
+    ("stop", 0, "no experiment is running"),
+    ("stop abcd1234", 0, OVER),
+    ("stop abc*", 0, OVER),
+    ("stop nothing", 1, "no experiment 'nothing'"),
     ("stop nothing*", 1, "no such experiment: nothing"),
     ("stop all", 0, "no experiment is running"),
     ("stop --all", 0, "no experiment is running"),
@@ -85,8 +87,8 @@ TABLE: list[tuple[str, int, str]] = [
     ("top --time 1", 0, "no experiment is running"),
     ("experiment show", 0, '"id": "abcd1234"'),
     ("experiment status ab", 0, '"status": "DONE"'),
-    ("experiment list", 0, r"\A[^\n]*\n\Z"),
-    ("experiment list --all", 0, "abcd1234 .* DONE"),
+    ("experiment list", 0, "Id: abcd1234    Name: N/A    Status: DONE    Port: N/A    Platform: local"),
+    ("experiment list --all", 0, r"StartTime: \d{4}/\d\d/\d\d \d\d:\d\d:\d\d    EndTime: \d{4}/"),
     ("experiment import --filename known.json", 1, "has no running manager"),
     ("experiment export --filename out.json --type xml", 2, "'json', 'csv'"),
     ("experiment export -f out.json", 2, "Missing option '--type'"),
@@ -165,7 +167,28 @@ def test_trial_ls_ranks_by_result(done: Path, capfd: pytest.CaptureFixture[str])
     (job,) = printed(capfd, "trial", "ls", "--tail", "1")
     assert len(job["trialJobId"]) == 5
     assert job["sequenceId"] == 0
+    assert re.fullmatch(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d", job["startTime"])
     assert json.loads(job["hyperParameters"][0])["parameters"] == {"x": 1}
+
+
+def test_list_is_read_from_its_end(done: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["experiment", "list"]) == 0
+    # As `tail -4 | head -1` does, which scripts found the newest experiment with.
+    newest = capfd.readouterr().out.splitlines()[-4]
+    assert newest.split("Status: ")[1].split(" ")[0] == "DONE"
+    assert newest.split()[1] == "abcd1234"
+
+
+def test_show_and_status_have_nnis_keys(done: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    shown = printed(capfd, "experiment", "show", "abcd1234")
+    assert shown["id"] == "abcd1234"
+    assert shown["params"]["maxTrialNumber"] == 3
+    assert {"execDuration", "logDir", "nextSequenceId", "startTime", "endTime", "counts"} <= set(shown)
+    assert printed(capfd, "experiment", "status") == {
+        "status": "DONE",
+        "reason": shown["reason"],
+        "errors": [],
+    }
 
 
 def test_export_writes_both_forms(done: Path) -> None:
@@ -206,7 +229,7 @@ def test_create_goes_on_in_the_background_until_stopped(
     assert main(["create", "--config", str(file), "--port", "8080"]) == 0
     said = capfd.readouterr()
     (folder,) = (tmp_path / "home").iterdir()
-    assert folder.name in said.out
+    assert f"The experiment id is {folder.name}\n" in said.out
     assert "--port is not used" in said.err
     try:
         deadline = time.monotonic() + 30
@@ -220,6 +243,8 @@ def test_create_goes_on_in_the_background_until_stopped(
     finally:
         subprocess.run([sys.executable, "-m", "tune_core", "stop", "--all"], env=dict(os.environ), check=True)
     assert printed(capfd, "experiment", "status")["status"] == "STOPPED"
+    assert main(["experiment", "list"]) == 0
+    assert capfd.readouterr().out == "There is no experiment running...\n"
     assert main(["experiment", "delete", folder.name]) == 0
     assert not folder.exists()
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from tune_core.json import dump_json
 from tune_core.store.directory import ExperimentDirectory
-from tune_core.store.reader import TrialRecord
+from tune_core.store.reader import Record, TrialRecord
 
-__all__ = ["trial_job"]
+__all__ = ["dated", "line_of", "trial_job"]
 
 
 def trial_job(directory: ExperimentDirectory, trial: TrialRecord) -> dict[str, Any]:
@@ -47,3 +48,32 @@ def trial_job(directory: ExperimentDirectory, trial: TrialRecord) -> dict[str, A
         }
         job["finalMetricData"] = [final]
     return job
+
+
+def line_of(directory: ExperimentDirectory, row: dict[str, Any]) -> str:
+    """An experiment in `nnictl experiment list`; `row` is its `summary`."""
+    platform = "N/A"
+    if row["status"] != "UNREADABLE":
+        with Record(directory) as record:
+            platform = record.state()["config"]["trainingService"]["platform"]
+    content = {
+        "Id": row["id"],
+        "Name": row["name"] or "N/A",
+        "Status": row["status"],
+        "Port": "N/A",
+        "Platform": platform,
+        "StartTime": _date(row["created"]),
+        "EndTime": _date(row["ended"]),
+    }
+    return "    ".join(f"{key}: {value}" for key, value in content.items())
+
+
+def _date(moment: float | None) -> str:
+    """Seconds since the epoch as NNI wrote local time."""
+    return "N/A" if moment is None else time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(moment))
+
+
+def dated(content: dict[str, Any]) -> dict[str, Any]:
+    """What `nnictl` shows of a trial or an experiment: dates in place of milliseconds."""
+    moments = {key: content[key] for key in ("startTime", "endTime") if content.get(key) is not None}
+    return content | {key: _date(moment / 1000) for key, moment in moments.items()}

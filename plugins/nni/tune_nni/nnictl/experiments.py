@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import secrets
+import string
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from tune_core.cli.experiment import summary
 from tune_core.cli.output import print_json, remark
 from tune_core.store.directory import ExperimentDirectory, list_experiments
 from tune_core.store.reader import Record
 from tune_nni.nnictl.frame import experiment_argument, matching, no_place, one, running, tune
-from tune_nni.records import trial_job
+from tune_nni.records import dated, line_of, trial_job
 
 __all__ = ["COMMANDS"]
 
@@ -48,7 +51,17 @@ _trial_id = click.option("--trial_id", "-T", required=True)
 @_foreground
 def create(config: Path, foreground: bool) -> int:
     """Start an experiment; it goes on in the background."""
-    return tune("run", config) if foreground else tune("create", config)
+    if foreground:
+        return tune("run", config)
+    name = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(8))
+    return _told(name, tune("create", "--id", name, config))
+
+
+def _told(name: str, code: int) -> int:
+    """Say which experiment it is, in the line that scripts look for."""
+    if code == 0:
+        print(f"The experiment id is {name}")
+    return code
 
 
 @click.command()
@@ -59,8 +72,8 @@ def create(config: Path, foreground: bool) -> int:
 @_folder
 def resume(experiment: str | None, foreground: bool, experiment_dir: Path | None) -> int:
     """Go on with an experiment."""
-    words = [_path(experiment, experiment_dir)]
-    return tune("resume", *words) if foreground else tune("resume", "--background", *words)
+    path = _path(experiment, experiment_dir)
+    return tune("resume", path) if foreground else _told(path.name, tune("resume", "--background", path))
 
 
 @click.command()
@@ -85,14 +98,23 @@ def _path(experiment: str | None, experiment_dir: Path | None) -> Path:
 @_port
 @click.option("--all", "-a", "everything", is_flag=True, help="All that run.")
 def stop(experiment: str | None, everything: bool) -> int:
-    """Stop an experiment, those whose ids begin so, or `all`."""
-    if everything or experiment == "all":
-        return tune("stop", "--all")
-    if experiment is None:
-        return tune("stop")
+    """Stop an experiment, those whose ids begin so, or `all`. There may be nothing to stop."""
     live = running()
-    found = matching(experiment, live) if experiment.endswith("*") and live else [one(experiment)]
-    return max([tune("stop", each.path) for each in found])
+    if everything or experiment == "all" or (experiment is None and not live):
+        return tune("stop", "--all")
+    several = experiment is not None and experiment.endswith("*") and live
+    found = matching(experiment, live) if several else [one(experiment)]
+    return max([_stopped(each) for each in found])
+
+
+def _stopped(directory: ExperimentDirectory) -> int:
+    """Stop one that runs, or whose trials do: NNI's went on after the last trial, and were stopped then."""
+    with Record(directory) as record:
+        status, over = record.status(), not (record.is_managed() or record.left_running())
+    if not over:
+        return tune("stop", directory.path)
+    remark(f"experiment {directory.id} is not running: {status}")
+    return 0
 
 
 @click.group()
@@ -144,7 +166,7 @@ def ls(experiment: str | None, head: int | None, tail: int | None) -> None:
             reverse=bool(head),
         )
         found = ranked[: head or tail]
-    print_json([trial_job(directory, each) for each in found])
+    print_json([dated(trial_job(directory, each)) for each in found])
 
 
 @trial.command()
@@ -175,22 +197,43 @@ def experiment() -> None:
     """See, move and delete experiments."""
 
 
-def _shown(name: str, text: str) -> None:
-    @experiment.command(name, help=text)
-    @experiment_argument
-    def show(experiment: str | None) -> int:
-        return tune("experiment", name, one(experiment).path, "--json")
+@experiment.command()
+@experiment_argument
+def show(experiment: str | None) -> None:
+    """Show an experiment, as JSON."""
+    from nni.experiment import Experiment  # here, for `nnictl --help` to be quick
+
+    directory = one(experiment)
+    profile = Experiment(id=str(directory.path)).get_experiment_profile()
+    print_json({**summary(directory), **dated(profile), "id": directory.id})
 
 
-_shown("show", "Show an experiment, as JSON.")
-_shown("status", "Show whether it runs, as JSON.")
+@experiment.command()
+@experiment_argument
+def status(experiment: str | None) -> None:
+    """Show whether it runs, as JSON."""
+    row = summary(one(experiment))
+    errors = [row["reason"]] if row["status"] in {"ERROR", "CRASHED", "UNREADABLE"} else []
+    print_json({"status": row["status"], "reason": row["reason"], "errors": errors})
 
 
 @experiment.command("list")
-@click.option("--all", "everything", is_flag=True, help="Also those that do not run.")
-def list_(everything: bool) -> int:
-    """List experiments that run."""
-    return tune("experiment", "list", None if everything else "--running")
+@click.option("--all", "everything", is_flag=True, help="All there are.")
+def list_(everything: bool) -> None:
+    """List experiments that run, and the newest unless it was stopped; the newest last."""
+    live = {each.id for each in running()}
+    found = []
+    for number, each in enumerate(list_experiments()):  # newest first
+        if everything or each.id in live or not number:
+            row = summary(each)
+            if everything or each.id in live or row["status"] != "STOPPED":
+                found.append(line_of(each, row))
+    if not found:
+        print("There is no experiment running...")
+        return
+    dashes = "-" * 88
+    # With the empty lines that were there: scripts count lines from the end.
+    print(dashes, f"{'Experiment information':>38}", *reversed(found), "", dashes, "", sep="\n")
 
 
 @experiment.command()
