@@ -164,7 +164,7 @@ def _read_parameters() -> dict[str, Any]:
 def _send(kind: str, value: Any) -> None:
     global _carrier
     if _carrier is None:
-        from tune import channel
+        from tune.channel import Console, open_carrier
 
-        _carrier = channel.Console() if _is_standalone() else channel.open_carrier(os.environ)
+        _carrier = Console() if _is_standalone() else open_carrier(os.environ)
     _carrier.send(kind, value)

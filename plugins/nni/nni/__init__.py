@@ -11,7 +11,11 @@ when it is asked for: `nni.utils`, `nni.tuner`, `nni.assessor`, ...
 
 from nni.common.exception import NoMoreTrialError
 from nni.runtime.environment import announce, refuse_beside_foreign
-from nni.trial import (
+from nni.runtime.sdk import keep_beside
+
+keep_beside()  # before anything of tune's is imported
+
+from nni.trial import (  # noqa: E402
     get_current_parameter,
     get_experiment_id,
     get_next_parameter,

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import os
 
-from tune import trial as _trial
+from tune.trial import (
+    get_current_parameter,
+    get_experiment_id,
+    get_next_parameter,
+    get_next_parameters,
+    get_parameters,
+    get_sequence_id,
+    get_trial_id,
+)
+from tune.trial import report_final_result as _report_final
+from tune.trial import report_intermediate_result as _report_intermediate
 
 TYPE_CHECKING = False  # typing's own constant would import typing
 if TYPE_CHECKING:
@@ -23,14 +33,6 @@ __all__ = [
     "report_intermediate_result",
 ]
 
-get_next_parameter = _trial.get_next_parameter
-get_parameters = _trial.get_next_parameter
-get_next_parameters = _trial.get_next_parameter
-get_current_parameter = _trial.get_current_parameter
-get_experiment_id = _trial.get_experiment_id
-get_trial_id = _trial.get_trial_id
-get_sequence_id = _trial.get_sequence_id
-
 
 def report_intermediate_result(metric: Any) -> None:
     """Report how the trial is doing: see `tune.report_intermediate_result`.
@@ -39,7 +41,7 @@ def report_intermediate_result(metric: Any) -> None:
         AssertionError: In an experiment, before `get_next_parameter`.
     """
     _require_parameters("report_intermediate_result")
-    _trial.report_intermediate_result(metric)
+    _report_intermediate(metric)
 
 
 def report_final_result(metric: Any) -> None:
@@ -49,7 +51,7 @@ def report_final_result(metric: Any) -> None:
         AssertionError: In an experiment, before `get_next_parameter`.
     """
     _require_parameters("report_final_result")
-    _trial.report_final_result(metric)
+    _report_final(metric)
 
 
 def overwrite_intermediate_seq(value: int) -> None:
@@ -66,5 +68,5 @@ def overwrite_intermediate_seq(value: int) -> None:
 
 
 def _require_parameters(what: str) -> None:
-    if "TUNE_PLATFORM" in os.environ and _trial.get_current_parameter() is None:
+    if "TUNE_PLATFORM" in os.environ and get_current_parameter() is None:
         raise AssertionError(f"nni.get_next_parameter() needs to be called before {what}")

@@ -55,7 +55,8 @@ def line_of(directory: ExperimentDirectory, row: dict[str, Any]) -> str:
     platform = "N/A"
     if row["status"] != "UNREADABLE":
         with Record(directory) as record:
-            platform = record.state()["config"]["trainingService"]["platform"]
+            config = record.state().get("config") or {}
+            platform = config.get("trainingService", {}).get("platform", platform)
     content = {
         "Id": row["id"],
         "Name": row["name"] or "N/A",

@@ -1,6 +1,10 @@
 """Experiments from Python, as in NNI 2 and 3. Needs tune-core, so Python 3.11."""
 
-from tune_nni.experiment import (
+from nni.runtime.sdk import take_over
+
+take_over()
+
+from tune_nni.experiment import (  # noqa: E402
     Experiment,
     RunMode,
     TrialHyperParameters,
@@ -9,7 +13,7 @@ from tune_nni.experiment import (
     TrialResult,
 )
 
-from nni.experiment.config import (
+from nni.experiment.config import (  # noqa: E402
     AlgorithmConfig,
     CustomAlgorithmConfig,
     ExperimentConfig,
