@@ -43,6 +43,7 @@ NESTED = {
         ("qloguniform", [1, 16, 4], [1, 4, 8, 12, 16]),
         ("qloguniform", [3, 20, 7], [3, 7, 14, 20]),
         ("randint", [3, 7], [3, 4, 5, 6]),
+        ("randint", [3], [0, 1, 2]),  # NNI's form before 1.0
         ("randint", [-2, 0], [-2, -1]),
         ("choice", ["b", "a", None, True, 1], ["b", "a", None, True, 1]),
     ],

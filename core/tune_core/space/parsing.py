@@ -234,6 +234,8 @@ def _domain(kind: str, value: Any, *, is_ordered: bool) -> Domain:
 def _numeric(kind: str, value: Any) -> Numeric:
     form = _FORMS[kind]
     fields = form.strip("[]").split(", ")
+    if kind == "randint" and isinstance(value, (list, tuple)) and len(value) == 1:
+        value = (0, *value)  # as NNI had it before 1.0
     if not isinstance(value, (list, tuple)) or len(value) != len(fields):
         raise _Problem(f"{kind} takes {form}, not {describe(value)}")
     for field, number in zip(fields, value, strict=True):

@@ -76,6 +76,7 @@ def run_generated(folder: Path, parameters: dict[str, Any], tmp_path: Path) -> l
         ("choice([1, 2])", ["choice", [1, 2]]),
         ("choice((1, 2), len( 'ab' ))", ["choice", ["(1, 2)", "len('ab')"]]),
         ("randint(1, 10)", ["randint", [1, 10]]),
+        ("randint(10)", ["randint", [10]]),  # NNI's form before 1.0
         ("uniform(-0.1, 5e-1)", ["uniform", [-0.1, 0.5]]),
         ("quniform(2, 10, 5)", ["quniform", [2, 10, 5]]),
         ("loguniform(1e-4, 1)", ["loguniform", [0.0001, 1]]),

@@ -250,7 +250,8 @@ class _Reader:
     def _numbers(self, kind: str, call: ast.Call) -> Iterator[float]:
         form = f"{kind}({_ARGUMENTS[kind]})"
         count = len(_ARGUMENTS[kind].split(", "))
-        if len(call.args) != count and not call.keywords:
+        is_of_0_x = kind == "randint" and len(call.args) == 1  # NNI before 1.0 took the upper end alone
+        if len(call.args) != count and not is_of_0_x and not call.keywords:
             self._fault(call, f"{kind} takes {count} numbers, {form}, not {len(call.args)}")
         for node in call.args:
             value = _plain(node)
