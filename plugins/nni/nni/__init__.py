@@ -10,6 +10,7 @@ when it is asked for: `nni.utils`, `nni.tuner`, `nni.assessor`, ...
 """
 
 from nni.common.exception import NoMoreTrialError
+from nni.runtime.absent import explain_absent_modules
 from nni.runtime.environment import announce, refuse_beside_foreign
 from nni.runtime.sdk import keep_beside
 
@@ -35,6 +36,7 @@ __version__ = "3.0"  # of the interface: the newest NNI
 
 refuse_beside_foreign(__file__)
 announce()
+explain_absent_modules()
 
 _EXPRESSIONS = (
     "choice",
@@ -53,7 +55,7 @@ _LATER = {
     **dict.fromkeys(_EXPRESSIONS, "nni.smartparam"),
     **dict.fromkeys(("ClassArgsValidator",), "nni.common.validation"),
 }
-_MODULES = ("parameter_expressions", "smartparam", "utils")
+_MODULES = ("assessor", "experiment", "parameter_expressions", "smartparam", "tuner", "utils")
 
 __all__ = [
     "ClassArgsValidator",

@@ -79,3 +79,36 @@ def test_runtime_that_is_sent_to_other_machines_has_nni(tmp_path: Path) -> None:
 def test_algorithms_of_nni_are_not_imported_and_it_says_what_is_done_instead() -> None:
     with pytest.raises(ImportError, match=r"Name one in the configuration \(tuner: \{name: TPE\}\)"):
         importlib.import_module("nni.algorithms.hpo.hyperopt_tuner")
+
+
+@pytest.mark.parametrize(
+    ("module", "advice"),
+    [
+        ("nni.hyperopt_tuner.hyperopt_tuner", "Name one in the configuration"),
+        ("nni.nas.pytorch.mutables", "architectures are searched by plugins"),
+        ("nni.retiarii.nn.pytorch", "architectures are searched by plugins"),
+        ("nni.compression.torch", "it compresses no models"),
+        ("nni.recoverable", "what trial code and custom tuners, assessors and advisors import"),
+    ],
+)
+def test_absent_modules_say_why(module: str, advice: str) -> None:
+    first = ".".join(module.split(".")[:2])
+    with pytest.raises(ImportError, match=f"{first} is not part of tune-nni: .*{advice}"):
+        importlib.import_module(module)
+
+
+def test_variables_are_attributes_as_in_nni(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = importlib.import_module("nni.env_vars").trial_env_vars
+    assert variables is importlib.import_module("nni.runtime.env_vars").trial_env_vars
+    monkeypatch.delenv("NNI_OUTPUT_DIR", raising=False)
+    assert variables.NNI_OUTPUT_DIR is None
+    monkeypatch.setenv("NNI_OUTPUT_DIR", "/out")
+    assert variables.NNI_OUTPUT_DIR == "/out"
+    with pytest.raises(AttributeError, match="there is no variable NNI_OUTPUT"):
+        variables.NNI_OUTPUT  # noqa: B018 (it raises)
+
+
+def test_modules_are_there_without_being_imported() -> None:
+    code = "import nni; print(nni.tuner.Tuner.__name__, nni.assessor.Assessor.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "Tuner Assessor\n"

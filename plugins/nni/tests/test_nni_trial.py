@@ -53,7 +53,7 @@ def test_import_nni_loads_next_to_nothing(tmp_path: Path) -> None:
     loaded = set(printed(run_trial(script, tmp_path)).split())
     assert loaded == {
         *("nni", "nni.trial", "nni.common", "nni.common.exception"),
-        *("nni.runtime", "nni.runtime.environment", "nni.runtime.sdk"),
+        *("nni.runtime", "nni.runtime.absent", "nni.runtime.environment", "nni.runtime.sdk"),
     }
 
 
