@@ -8,8 +8,13 @@ it is a failure, unless the reason names the platform, as in
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ALLOWED = "platform: "
+
+if not os.environ.get("CI"):  # where it is set, hypothesis is as patient by itself
+    settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("busy machine")
 
 
 def _refuse_skip(report):

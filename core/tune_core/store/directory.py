@@ -30,10 +30,16 @@ __all__ = [
     "experiments_home",
     "find_experiment",
     "list_experiments",
+    "new_id",
 ]
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}")
 _ALPHABET = string.ascii_lowercase + string.digits
+
+
+def new_id() -> str:
+    """An id for an experiment: eight small letters and digits."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(8))
 
 
 def experiments_home() -> Path:
@@ -95,7 +101,7 @@ def create_experiment(parent: Path | None = None, experiment_id: str | None = No
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _refuse_open_folder(parent)
         for _ in range(100):
-            path = parent / (experiment_id or "".join(secrets.choice(_ALPHABET) for _ in range(8)))
+            path = parent / (experiment_id or new_id())
             try:
                 path.mkdir(mode=0o700)
             except FileExistsError:

@@ -17,7 +17,17 @@ from tune_core.store.lock import ManagerLock
 from tune_core.version import __version__
 from tune_nni import refuse_beside_foreign
 
-__all__ = ["experiment_argument", "group", "main", "matching", "no_place", "one", "running", "tune"]
+__all__ = [
+    "experiment_argument",
+    "filename_option",
+    "group",
+    "main",
+    "matching",
+    "no_place",
+    "one",
+    "running",
+    "tune",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,10 +38,11 @@ def group() -> click.Group:
     """The commands, imported when they are needed."""
     from tune_nni.nnictl.experiments import COMMANDS as EXPERIMENTS
     from tune_nni.nnictl.others import COMMANDS as OTHERS
+    from tune_nni.nnictl.steering import COMMANDS as STEERING
 
     settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
     frame = click.Group("nnictl", help=_HELP, context_settings=settings)
-    for command in (*EXPERIMENTS, *OTHERS):
+    for command in (*STEERING, *EXPERIMENTS, *OTHERS):
         frame.add_command(command)
     version = f"{nni.__version__} (tune {__version__})"
     return click.version_option(version, "-v", "--version", message="%(version)s")(frame)
@@ -72,6 +83,9 @@ def no_place(text: str) -> NoReturn:
         TuneError: Always.
     """
     raise TuneError(text)
+
+
+filename_option = click.option("--filename", "-f", required=True, type=click.Path(path_type=Path))
 
 
 def experiment_argument(command: F) -> F:
