@@ -22,10 +22,6 @@ TENSORFLOW, PYTORCH = "mnist-distributed", "mnist-distributed-pytorch"
 FOREVER = "--images 3000 --epochs 100000"
 DEADLINE_S = 90
 
-pytest.importorskip("torch")
-if importlib.util.find_spec("tensorflow") is None:  # importing it takes seconds
-    pytest.skip("TensorFlow is not installed", allow_module_level=True)
-
 # One at a time: four processes of up to a gigabyte each.
 uses_tensorflow = pytest.mark.xdist_group("tensorflow")
 

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from example_runs import EXAMPLES, Tune, both_forms, budget, command_of, run_example
 
 SMALL = "--images 900 --epochs 1"
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("keras")
 
 
 def smaller(name: str, config: str, trials: int) -> dict[str, object]:

@@ -37,7 +37,7 @@ def build():
 
 def restore(folder, network, optimizer):
     """Go on where a checkpoint ends: with its weights and velocities, and the parameters of this trial."""
-    saved = torch.load(folder / "state.pt")
+    saved = torch.load(folder / "state.pt", weights_only=True)
     network.load_state_dict(saved["network"])
     for group in saved["optimizer"]["param_groups"]:
         group.update(optimizer.defaults)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self, TypeVar, cast, get_args
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-from tune_core.config.problems import REQUIRED, KeyPath, Problem, did_you_mean, error_of, nearest
+from tune_core.config.problems import REQUIRED, KeyPath, Problem, did_you_mean, error_of, folded, nearest
 from tune_core.errors import ConfigError
 
 __all__ = ["ConfigModel", "check", "closed", "forgive_keys", "keys_of", "problems_of"]
@@ -76,21 +76,17 @@ def forgive_keys(model: type[BaseModel], data: Any) -> Any:
     """
     if not isinstance(data, Mapping):
         return data
-    known = {_folded(key): key for key in keys_of(model)}
+    known = {folded(key): key for key in keys_of(model)}
     result: dict[Any, Any] = {}
     problems = []
     for key, value in data.items():
-        name: Any = known.get(_folded(str(key)), key)
+        name: Any = known.get(folded(str(key)), key)
         if name in result:
             problems.append(Problem((key,), f"is {name} a second time, in another spelling"))
         result[name] = value
     if problems:
         raise error_of(problems)
     return result
-
-
-def _folded(key: str) -> str:
-    return key.replace("_", "").lower()
 
 
 def check(model: type[M], data: Any, *, context: Mapping[str, Any] | None = None) -> M:
@@ -148,7 +144,7 @@ def _as_written(path: KeyPath, model: type[BaseModel]) -> KeyPath:
 def _unknown_key(path: KeyPath, model: type[BaseModel], noun: str, also: tuple[str, ...]) -> Problem:
     key, known = str(path[-1]), [*keys_of(model), *also]
     former = getattr(model, "former", {})
-    now = former.get({_folded(each): each for each in former}.get(_folded(key), ""), "")
+    now = former.get({folded(each): each for each in former}.get(folded(key), ""), "")
     if now:
         return Problem(path, f"is a key of NNI 1; here it is {now}", meant=now)
     near = nearest(key, known)

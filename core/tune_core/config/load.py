@@ -150,7 +150,7 @@ class Source:
 def _code_folder(raw: Mapping[str, Any], directory: Path) -> Path | None:
     """Where the code of a configuration is that is wrong in other ways."""
     folder = raw.get("trialCodeDirectory", ".")
-    return Path(directory, os.path.expanduser(folder)) if isinstance(folder, str) else None  # noqa: PTH111
+    return Path(directory, os.path.expanduser(folder)) if isinstance(folder, str) else None  # noqa: PTH111 (as below)
 
 
 def annotated_space(code: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from pydantic import (
 from tune_core.config.checking import ConfigModel, check
 from tune_core.config.problems import REQUIRED, Problem, error_of
 from tune_core.config.values import Directory, Duration, FilePath, Indices
+from tune_core.config.version1 import RENAMED
 from tune_core.errors import PluginError
 from tune_core.objectives import Bound
 from tune_core.plugins import plugins
@@ -227,13 +228,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class ExperimentConfig(ConfigModel):
     """All that defines an experiment."""
 
-    former: ClassVar[Mapping[str, str]] = {
-        "maxExecDuration": "maxExperimentDuration",
-        "maxTrialNum": "maxTrialNumber",
-        "searchSpacePath": "searchSpaceFile",
-        "logDir": "experimentWorkingDirectory",
-        "trialGpuNum": "trialGpuNumber",
-    }
+    former: ClassVar[Mapping[str, str]] = {old: new for old, new in RENAMED.items() if old != new}
 
     experiment_name: str | None = Field(default=None, description="For people; shown in lists.")
     experiment_type: Literal["hpo"] = Field(default="hpo", description="What kind of experiment this is.")

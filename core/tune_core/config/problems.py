@@ -17,6 +17,7 @@ __all__ = [
     "Problem",
     "did_you_mean",
     "error_of",
+    "folded",
     "indented",
     "near_file",
     "nearest",
@@ -108,9 +109,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The one of `known` that `name` is most like, or nothing."""
-    folded = {each.lower().replace("_", ""): each for each in known}
-    near = difflib.get_close_matches(name.lower().replace("_", ""), folded, n=1)
-    return folded[near[0]] if near else ""
+    spellings = {folded(each): each for each in known}
+    near = difflib.get_close_matches(folded(name), spellings, n=1)
+    return spellings[near[0]] if near else ""
+
+
+def folded(key: str) -> str:
+    """What keys are compared by: case and underscores do not matter."""
+    return key.replace("_", "").lower()
 
 
 def near_file(path: Path) -> str:

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tune_core.config.problems import KeyPath, Problem, nearest
+from tune_core.config.problems import KeyPath, Problem, folded, nearest
 from tune_core.errors import PluginError
 from tune_core.plugins import plugins
 
-__all__ = ["Old", "Section", "Upgraded", "is_version_1", "upgrade"]
+__all__ = ["RENAMED", "Old", "Section", "Upgraded", "is_version_1", "upgrade"]
 
 _MARK = "trainingServicePlatform"
 
-_RENAMED = {
+RENAMED = {
     "experimentName": "experimentName",
     "trialConcurrency": "trialConcurrency",
     "maxExecDuration": "maxExperimentDuration",
@@ -94,20 +94,20 @@ class Old:
             self._problems.append(Problem(path, f"{shown} is not a section of keys and values"))
             content = None
         self.is_there = content is not None
-        self._keys = {_folded(str(key)): key for key in content or {}}
+        self._keys = {folded(str(key)): key for key in content or {}}
         self._left = {key: value for key, value in (content or {}).items() if value is not None}
 
     def take(self, name: str) -> Any:
         """The value of a key, which is done with; None if it is not there."""
         self._known.append(name)
-        return self._left.pop(self._keys.get(_folded(name), name), None)
+        return self._left.pop(self._keys.get(folded(name), name), None)
 
     def move(self, names: Mapping[str, str]) -> Section:
         """The keys of `names` that are there, under the names that they have now."""
         moved = Section()
         for name, new in names.items():
-            self._now.setdefault(_folded(new), name)
-            if new not in moved.origins or _folded(name) in self._keys:
+            self._now.setdefault(folded(new), name)
+            if new not in moved.origins or folded(name) in self._keys:
                 moved.put(new, self.take(name), self.path(name))
         return moved
 
@@ -143,7 +143,7 @@ class Old:
 
     def path(self, name: str) -> KeyPath:
         """Where a key is, or would be, as it is written."""
-        return (*self._path, self._keys.get(_folded(name), name))
+        return (*self._path, self._keys.get(folded(name), name))
 
     def problems(self) -> list[Problem]:
         """What was refused, and what nobody took."""
@@ -160,7 +160,7 @@ class Old:
 
     def _unknown(self, key: str) -> Problem:
         path = (*self._path, key)
-        was = self._now.get(_folded(key)) or ("" if self._path else _OF_TODAY.get(_folded(key), ""))
+        was = self._now.get(folded(key)) or ("" if self._path else _OF_TODAY.get(folded(key), ""))
         if was:
             text = f"is a key of version 2, and {_MARK} makes this version 1: write {was} here"
             return Problem(path, text, meant=was)
@@ -204,8 +204,8 @@ def is_version_1(raw: Any) -> bool:
     """Whether `raw` is in NNI's first format."""
     if not isinstance(raw, Mapping):
         return False
-    keys = {_folded(str(key)) for key, value in raw.items() if value is not None}
-    return _folded(_MARK) in keys or ("trainingservice" not in keys and not keys.isdisjoint(_ONLY_OLD))
+    keys = {folded(str(key)) for key, value in raw.items() if value is not None}
+    return folded(_MARK) in keys or ("trainingservice" not in keys and not keys.isdisjoint(_ONLY_OLD))
 
 
 def upgrade(raw: Mapping[str, Any]) -> Upgraded:
@@ -216,7 +216,7 @@ def upgrade(raw: Mapping[str, Any]) -> Upgraded:
     old = Old(raw)
     platform = old.take(_MARK)
     service = _service(old, platform)
-    new = old.move(_RENAMED)
+    new = old.move(RENAMED)
     new.origins["searchSpace"] = new.origins["searchSpaceFile"]
     if new.get("useAnnotation") is False:
         del new["useAnnotation"]
@@ -298,10 +298,6 @@ def _at(here: Any, part: str | int) -> Any:
         return None
 
 
-def _folded(key: str) -> str:
-    return key.replace("_", "").lower()
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(each) for key, each in value.items()}
@@ -315,7 +311,7 @@ def _shown(path: KeyPath) -> str:
 
 
 _OF_TODAY = {
-    **{_folded(new): f"trial.{name}" for name, new in _RENAMED_OF_TRIAL.items()},
+    **{folded(new): f"trial.{name}" for name, new in _RENAMED_OF_TRIAL.items()},
     "trainingservice": _MARK,
     "tunergpuindices": "tuner.gpuIndices",
     "includeintermediateresults": "tuner.includeIntermediateResults",
@@ -323,7 +319,7 @@ _OF_TODAY = {
 """The keys of version 2 that were elsewhere, and where."""
 
 _ONLY_OLD = {
-    _folded(name)
-    for name in ("trial", *_DROPPED, *_OF_PLATFORMS, *_RENAMED)
-    if name not in _RENAMED or _RENAMED[name] != name
+    folded(name)
+    for name in ("trial", *_DROPPED, *_OF_PLATFORMS, *RENAMED)
+    if name not in RENAMED or RENAMED[name] != name
 }

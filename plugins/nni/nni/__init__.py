@@ -57,12 +57,11 @@ _LATER = {
 }
 _MODULES = ("assessor", "experiment", "parameter_expressions", "smartparam", "tuner", "utils")
 
-__all__ = [
+__all__ = [  # noqa: PLE0604 (the names are in the table above)
     "ClassArgsValidator",
     "NoMoreTrialError",
-    "choice",
+    *_EXPRESSIONS,
     "enable_global_logging",
-    "function_choice",
     "get_current_parameter",
     "get_experiment_id",
     "get_next_parameter",
@@ -70,18 +69,9 @@ __all__ = [
     "get_parameters",
     "get_sequence_id",
     "get_trial_id",
-    "lognormal",
-    "loguniform",
-    "normal",
-    "qlognormal",
-    "qloguniform",
-    "qnormal",
-    "quniform",
-    "randint",
     "report_final_result",
     "report_intermediate_result",
     "silence_stdout",
-    "uniform",
     "utils",
 ]
 

@@ -14,19 +14,7 @@ from typing import Any, Callable
 from nni import parameter_expressions as expressions
 from nni.trial import get_current_parameter, get_next_parameter
 
-__all__ = [
-    "choice",
-    "function_choice",
-    "lognormal",
-    "loguniform",
-    "normal",
-    "qlognormal",
-    "qloguniform",
-    "qnormal",
-    "quniform",
-    "randint",
-    "uniform",
-]
+__all__ = ["function_choice", *expressions.__all__]  # noqa: PLE0604 (each has a function here)
 
 
 class _Generator:
