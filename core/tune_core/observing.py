@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Destination", "Recorder", "Recorders", "Steps", "UnreachableError", "flat_parameters", "numbers"]
 
-EXIT_S = 10.0  # how long the end of the process waits for what is still to be written
+EXIT_S = 30.0  # how long the end of the process waits for what is still to be written
 SILENT_S = 1.0  # so long of these without a word
 QUIET_S = 60.0  # between two warnings
 SLOW_S = 30.0  # a call that takes longer is warned of
