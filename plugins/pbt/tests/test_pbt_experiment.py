@@ -62,14 +62,17 @@ def config(folder: Path, trials: int, **arguments: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("asynchronous", [False, True])
+# Asynchronously, who is compared with whom is up to the order in which trials end. Of random orders of
+# 9 epochs with a fraction of 0.25, 6 % leave a population that never changed its square; of 10,000 orders of
+# 15 epochs with 0.5, none does.
+@pytest.mark.parametrize(("asynchronous", "epochs", "fraction"), [(False, 9, 0.25), (True, 15, 0.5)])
 def test_population_reaches_what_no_fixed_parameters_can(
-    tmp_path: Path, asynchronous: bool, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, asynchronous: bool, epochs: int, fraction: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    experiment = Experiment(config(tmp_path / "pbt", 9 * MEMBERS, fraction=0.25, asynchronous=asynchronous))
+    trials = epochs * MEMBERS
+    experiment = Experiment(config(tmp_path / "pbt", trials, fraction=fraction, asynchronous=asynchronous))
     assert experiment.run() == "DONE"
-    trials = experiment.trials()
-    assert [trial.state for trial in trials] == [TrialState.SUCCEEDED] * 9 * MEMBERS
+    assert [trial.state for trial in experiment.trials()] == [TrialState.SUCCEEDED] * trials
     best = experiment.best
     assert best is not None
     assert best.value is not None
@@ -80,9 +83,10 @@ def test_population_reaches_what_no_fixed_parameters_can(
     assert folder in capsys.readouterr().out
     theta = json.loads((Path(folder) / "theta.json").read_text())
     assert 1.2 - theta[0] ** 2 - theta[1] ** 2 == pytest.approx(best.value)
-    # Nothing is left but what each member stands on, and the best.
+    # Nothing is left but what each member stands on, what its next trial would load, and the best.
     root = experiment.directory.algorithm / "checkpoints"
-    assert MEMBERS <= len(list(root.glob("*/*"))) <= MEMBERS + 1
+    loaded = MEMBERS if asynchronous else 0  # synchronously, what some member stands on
+    assert MEMBERS <= len(list(root.glob("*/*"))) <= MEMBERS + loaded + 1
 
 
 def test_random_search_stays_behind(tmp_path: Path) -> None:
