@@ -1,16 +1,24 @@
 """For all tests of the repository: nothing is skipped in CI because something is missing.
 
+Also, `python` and `tune` mean those of the environment that runs the tests, whether it was activated or not.
+
 A skip says that a promise was not checked. On a developer's machine that is a remark; in CI (`CI=true`)
 it is a failure, unless the reason names the platform, as in
 `pytest.mark.skipif(sys.platform != "darwin", reason="platform: needs macOS")`.
 """
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 ALLOWED = "platform: "
+PROGRAMS = str(Path(sys.executable).parent)
+
+if os.environ.get("PATH", "").split(os.pathsep)[0] != PROGRAMS:
+    os.environ["PATH"] = os.pathsep.join([PROGRAMS, os.environ.get("PATH", os.defpath)])
 
 if not os.environ.get("CI"):  # where it is set, hypothesis is as patient by itself
     settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
