@@ -850,7 +850,7 @@ def test_stop_does_not_wait_for_a_tuner_that_never_returns(lab: Lab) -> None:
 
 
 def test_failed_cancel_is_tried_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tune_core.experiment.engine._CANCEL_AGAIN_S", 0.05)
+    monkeypatch.setattr("tune_core.experiment.dispatch._CANCEL_AGAIN_S", 0.05)
     asked: list[float] = []
 
     class Flaky(FunctionService):

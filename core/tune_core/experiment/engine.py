@@ -5,8 +5,9 @@ and acts on the difference. Every event that could change the answer wakes it, a
 two seconds all the same, so a lost event costs two seconds and never the experiment.
 
 Nothing is acted on before it is durable: a proposal is recorded before its trial is submitted, the
-start of a trial before it may run, a result before the algorithm hears it. What the platform tells
-comes in through `tune_core.experiment.reception`.
+start of a trial before it may run, a result before the algorithm hears it. What is to be tried comes
+from `proposals`, goes to the platform through `dispatch`, and what the platform tells comes in through
+`reception`, each a module beside this one.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ import logging
 import time
 import traceback
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import asdict
 from typing import Any
 
-from tune_core.algorithms.base import Advisor, Observation
-from tune_core.errors import AlgorithmError, NoMoreTrial, StoreError, TuneError
+from tune_core.algorithms.base import Advisor
+from tune_core.errors import AlgorithmError, StoreError, TuneError
 from tune_core.experiment.advice import Advice
-from tune_core.experiment.command import inject, observed, paths_of
+from tune_core.experiment.dispatch import Dispatch
 from tune_core.experiment.journal import Journal
+from tune_core.experiment.proposals import Proposals
 from tune_core.experiment.reception import ASSESSED, Reception
 from tune_core.experiment.replay import Restored
 from tune_core.experiment.roster import Roster
@@ -34,17 +36,15 @@ from tune_core.experiment.view import ExperimentView, TrialView
 from tune_core.services.base import TrainingService
 from tune_core.space import SearchSpace
 from tune_core.store.directory import ExperimentDirectory
-from tune_core.store.events import Event
 from tune_core.store.lock import HEARTBEAT_S, ManagerLock
 from tune_core.store.writer import Writer
-from tune_core.trial import Attempt, AttemptKey, Parameters, TrialState
+from tune_core.trial import AttemptKey, TrialState
 
 __all__ = ["Engine", "Notify"]
 
 _log = logging.getLogger(__name__)
 
 _TICK_S = 2.0
-_CANCEL_AGAIN_S = 3.0
 
 CarryOut = Callable[["Engine"], Awaitable[None]]
 Notify = Callable[..., None]
@@ -78,6 +78,7 @@ class Engine:
         self.limits = settings.limits
         self.search_space = search_space
         self.service = service
+        self.check_space = check_space
         self.status = "INITIALIZED"
         self.reason = ""
         self.roster = Roster(restored, settings.objectives)
@@ -85,18 +86,16 @@ class Engine:
         condemned = {trial.key for trial in self.roster.live.values() if trial.condemned}
         self.advice = Advice(advisor, writer.last_id, self._fail_algorithm, condemned)
         self.reception = Reception(self)
+        self.dispatch = Dispatch(self)
+        initial = settings.initial_points[restored.initial_points :]
+        self.proposals = Proposals(self, initial, restored.exhausted)
         self._lock = lock
         self._notify = notify
-        self._check_space = check_space
         self._adoptable = restored.running
-        self._exhausted = restored.exhausted
-        self._initial = deque(settings.initial_points[restored.initial_points :])
         self._earlier_s = float(restored.state.get("run_seconds", 0.0))
         self._opened = self._beat = time.monotonic()
         self._overdue = 0.0  # when the next attempt may have run too long
         self._wake = asyncio.Event()
-        self._numbering = asyncio.Lock()  # held from asking with a sequence number to using it
-        self._proposing = False
         self._failure = ""  # why no more trials are submitted; ends as ERROR
         self._stopping = ""
         self._troubles: dict[str, str] = {}
@@ -120,19 +119,6 @@ class Engine:
         await self.journal.event("limits", limits=asdict(limits))
         self.service.set_concurrency(limits.concurrency)
         self.wake()
-
-    async def add_trial(self, parameters: Parameters, source: str = "user") -> LiveTrial:
-        """Run a configuration of the user's own; it counts towards the number of trials."""
-        async with self._numbering:
-            trial = self.roster.new(parameters, source)
-
-            def recorded(event: Event) -> None:
-                register = self.advice.advisor.register_pending
-                self.advice.tell(event.id, register, trial.sequence, parameters)
-                self._hold(trial)
-
-            await self.journal.event("proposed", trial, recorded, **_proposal(trial, self.advice.heard))
-        return trial
 
     @property
     def adoptable(self) -> frozenset[AttemptKey]:
@@ -158,54 +144,9 @@ class Engine:
             "stop_requested", trial, attempt=trial.attempt, state=state.value, reason=reason
         )
         if trial.submitted:
-            self.spawn(self._end(trial, recorded))
+            self.dispatch.end(trial, recorded)
         elif trial.sequence in self.roster.held:
             self.reception.end_trial(trial, Outcome(state, reason))
-
-    async def _end(self, trial: LiveTrial, recorded: asyncio.Future[None]) -> None:
-        # Recorded first, or a manager killed in between would leave a trial that only looks failed.
-        # A full disk delays an end by a second; it does not forbid it.
-        await asyncio.wait({recorded}, timeout=1.0)
-        while trial.submitted and trial.cancel is not None:
-            try:
-                await self.service.cancel(trial.key)
-            except Exception as err:  # noqa: BLE001 (whatever the platform raises; it is asked again)
-                self.set_trouble("cancel", f"trial {trial.id} cannot be ended, trying again: {err}")
-                await asyncio.sleep(_CANCEL_AGAIN_S)
-            else:
-                self.set_trouble("cancel", "")
-                return
-
-    async def import_observations(self, observations: Sequence[Observation]) -> None:
-        """Give the algorithm evaluations made elsewhere."""
-
-        def recorded(event: Event) -> None:
-            self.advice.tell(event.id, self.advice.advisor.import_data, list(observations))
-            self._exhausted = False
-            self.wake()
-
-        data = [observation.to_json() for observation in observations]
-        async with self._numbering:  # or an algorithm that is just giving up would not hear of it
-            await self.journal.event("imported", None, recorded, observations=data)
-
-    async def update_search_space(self, space: SearchSpace) -> None:
-        """Search another space from now on.
-
-        Raises:
-            SearchSpaceError: The algorithm cannot take it; nothing has changed.
-        """
-        self._check_space(space)
-        async with self._numbering:
-            after = self.advice.heard
-            await self.advice.call(self.advice.advisor.update_search_space, space)
-
-            def recorded(event: Event) -> None:
-                self.advice.heard = event.id
-                self.advice.declined = self._exhausted = False
-
-            await self.journal.event("space", None, recorded, search_space=space.raw, after=after)
-            self.search_space = space
-        self.wake()
 
     def view(self) -> ExperimentView:
         """A picture of this moment."""
@@ -259,7 +200,7 @@ class Engine:
     def _take_up(self) -> None:
         """Adopt what an earlier manager left running, and end what it was ending."""
         for sequence, identity in self._adoptable.items():
-            self.spawn(self._adopt(self.roster.live[sequence], identity))
+            self.dispatch.adopt(self.roster.live[sequence], identity)
         for trial in list(self.roster.live.values()):
             if trial.cancel is not None and not trial.submitted:
                 self.reception.end_trial(trial, Outcome(trial.cancel, trial.cancel_reason))
@@ -279,13 +220,12 @@ class Engine:
         self._set_status(status, reason)
         if status == "STOPPING":
             self._interrupt()
-        if self._may_submit():
-            self._submit_held()
-        if status == "RUNNING" and not self._proposing and not self.advice.declined and self._room() > 0:
-            self._proposing = True
-            self.spawn(self._propose())
+        if self.may_submit():
+            self.dispatch.submit_held()
+        if status == "RUNNING":
+            self.proposals.fill()
         # A proposal under way is nobody's yet: the algorithm may take for ever, and `stop` must not.
-        thinking = self._proposing and not (self._stopping or self._failure)
+        thinking = self.proposals.under_way and not (self._stopping or self._failure)
         return self.roster.submitted == 0 and not thinking and self._is_over()
 
     def _decide(self) -> tuple[str, str]:
@@ -298,13 +238,9 @@ class Engine:
             return "NO_MORE_TRIAL", _OVERTIME
         if self.limits.trials is not None and self.roster.next_sequence >= self.limits.trials:
             return "NO_MORE_TRIAL", f"maxTrialNumber: {self.limits.trials} trials were submitted"
-        if self._exhausted:
+        if self.proposals.exhausted:
             return "TUNER_NO_MORE_TRIAL", f"{self.advice.name} has no more configurations to try"
         return "RUNNING", ""
-
-    def _may_submit(self) -> bool:
-        """Whether trials that are in the record may start: retries and the user's own, too."""
-        return not (self._stopping or self._failure or self._is_overtime())
 
     def _is_over(self) -> bool:
         """With nothing submitted and nothing being proposed: is there anything left to do?"""
@@ -343,95 +279,25 @@ class Engine:
             if trial.submitted and trial.cancel is None:
                 self.cancel(trial, TrialState.WAITING, f"{self._stopping}; it runs again on resume")
 
-    # Proposing and submitting.
+    # What `proposals` and `dispatch` ask.
 
-    def _room(self) -> int:
+    def room(self) -> int:
+        """Slots that are free."""
         return self.limits.concurrency - len(self.roster.live)
 
-    async def _propose(self) -> None:
-        """Fill the free slots, one at a time: the algorithm's calls are serial anyway."""
-        try:
-            while self._room() > 0 and self._decide()[0] == "RUNNING":
-                if self._initial:
-                    await self.add_trial(self._initial.popleft(), "initial")
-                    continue
-                async with self._numbering:
-                    parameters, heard = await self.advice.propose(self.roster.next_sequence)
-                    if parameters is not None:
-                        self._record_proposal(parameters, heard)
-                    elif self.advice.declined:
-                        return
-        except NoMoreTrial as err:
-            _log.info("no more trials: %s", err)
-            self._exhausted = True
-            self.journal.event("exhausted")
-        except Exception as err:  # noqa: BLE001 (a plugin's code; shown with its traceback)
-            self.advice.fail(err)
-        finally:
-            self._proposing = False
-            self.wake()
+    def may_propose(self) -> bool:
+        """Whether the algorithm may be asked for another trial."""
+        return self._decide()[0] == "RUNNING"
 
-    def _record_proposal(self, parameters: Parameters, heard: int) -> None:
-        trial = self.roster.new(parameters, "algorithm")
+    def may_submit(self) -> bool:
+        """Whether trials that are in the record may start: retries and the user's own, too."""
+        return not (self._stopping or self._failure or self._is_overtime())
 
-        def recorded(_: Event) -> None:
-            self._hold(trial)
-            if self._may_submit():
-                self._submit_held()  # at once, rather than after a turn
-
-        self.journal.event("proposed", trial, recorded, **_proposal(trial, heard))
-
-    def _hold(self, trial: LiveTrial) -> None:
-        self.roster.hold(trial)
-        self.wake()
-
-    def _submit_held(self) -> None:
-        """Hand trials to the platform, oldest first, while there are slots."""
-        for trial in list(self.roster.held.values()):
-            if self.roster.submitted < self.limits.concurrency:
-                self.roster.submit(trial)
-                self.spawn(self._submit(trial))
-            else:
-                reason = f"all {self.limits.concurrency} slots of trialConcurrency are taken"
-                self.journal.reason(trial, reason)
-
-    async def _submit(self, trial: LiveTrial) -> None:
-        await self._hand_over(trial, self.service.submit(self._attempt(trial)))
-
-    async def _adopt(self, trial: LiveTrial, identity: Mapping[str, Any]) -> None:
-        await self._hand_over(trial, self.service.adopt(self._attempt(trial), identity, trial.last_sequence))
-
-    async def _hand_over(self, trial: LiveTrial, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-            if trial.cancel is not None:
-                # Asked for while the service did not know the trial yet and so ignored it.
-                await self.service.cancel(trial.key)
-        except Exception as err:
-            # In the record it waits or runs as before, and a later manager takes it up again.
-            self.roster.take_back(trial)
-            self.journal.reason(trial, self._platform_failed(err))
-            raise
-
-    def _attempt(self, trial: LiveTrial) -> Attempt:
-        return Attempt(
-            key=trial.key,
-            experiment_id=self.directory.id,
-            sequence=trial.sequence,
-            parameters=trial.parameters,
-            command=self._command(trial.parameters),
-            code_directory=self.settings.code_directory,
-            directory=self.directory.attempt(trial.id, trial.attempt),
-            gpu_number=self.settings.gpu_number,
-            environment=self.settings.environment,
-        )
-
-    def _command(self, parameters: Parameters) -> str:
-        """The command of one trial."""
-        command, metrics = self.settings.command, self.settings.metrics
-        if "{" in command:
-            command = inject(command, parameters, paths_of(self.search_space))
-        return observed(command, metrics) if metrics else command
+    def platform_failed(self, error: BaseException) -> str:
+        """What to say of an exception of the training service."""
+        name = f"the {self.settings.platform} platform" if self.settings.platform else "the platform"
+        what = str(error) if isinstance(error, TuneError) else f"{type(error).__name__}: {error}"
+        return f"{name} failed: {what}"
 
     # What `reception` passes on.
 
@@ -511,12 +377,7 @@ class Engine:
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, StoreError):
             _log.error("the training service failed", exc_info=error)
-            self._fail(self._platform_failed(error))
-
-    def _platform_failed(self, error: BaseException) -> str:
-        name = f"the {self.settings.platform} platform" if self.settings.platform else "the platform"
-        what = str(error) if isinstance(error, TuneError) else f"{type(error).__name__}: {error}"
-        return f"{name} failed: {what}"
+            self._fail(self.platform_failed(error))
 
     def _fail(self, reason: str) -> None:
         self._failure = self._failure or reason
@@ -556,7 +417,3 @@ class Engine:
 
 
 _OVERTIME = "maxExperimentDuration is over"
-
-
-def _proposal(trial: LiveTrial, after: int) -> dict[str, Any]:
-    return {"id": trial.id, "parameters": trial.parameters, "source": trial.source, "after": after}

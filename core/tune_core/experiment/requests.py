@@ -136,14 +136,14 @@ async def _update(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _space(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
-    await engine.update_search_space(SearchSpace.parse(arguments["search_space"]))
+    await engine.proposals.update_search_space(SearchSpace.parse(arguments["search_space"]))
     return {}
 
 
 async def _add(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
     parameters = arguments["parameters"]
     await engine.advice.call(check_configuration, parameters, engine.search_space, engine.advice.advisor)
-    trial = await engine.add_trial(parameters)
+    trial = await engine.proposals.add(parameters)
     return {"trial": trial.id, "sequence": trial.sequence}
 
 
@@ -156,7 +156,7 @@ async def _import(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
         engine.advice.advisor,
         arguments.get("defaults"),
     )
-    await engine.import_observations(imported.observations)
+    await engine.proposals.import_observations(imported.observations)
     return {"count": len(imported.observations), "left_out": imported.left_out}
 
 
