@@ -1,7 +1,8 @@
 """Kill the manager anywhere: nothing acknowledged is lost, nothing runs twice, nothing goes unrecorded.
 
 The trial writes a journal of its own, which is the history that the record is checked against: a line
-when it starts, and one when `report_final_result` has returned, which is the acknowledgement.
+when it starts, and one when `report_final_result` has returned, which is the acknowledgement. How far
+trials may go is in a file that the test writes, so that none has ended before the manager is killed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ import pytest
 
 from tune_core import Experiment, Record, TrialState
 from tune_core.store.directory import ExperimentDirectory
-from tune_core.store.lock import ManagerLock
 
 TRIAL = """
 import json, os, sys, time
@@ -33,12 +33,22 @@ def note(*words):
     os.write(descriptor, line.encode() + b"\\n")
     os.close(descriptor)
 
+def wait_for_leave(step):
+    while True:
+        with open(os.environ["LEAVE"]) as file:
+            trials, steps = json.load(file)
+        if tune.get_sequence_id() < trials or step < steps:
+            return
+        time.sleep(0.005)
+
 note("start")
 parameters = tune.get_next_parameter()
 for step in range(3):
+    wait_for_leave(step)
     tune.report_intermediate_result(step)
     time.sleep(float(os.environ["STEP_S"]))
 value = parameters["x"] ** 2
+wait_for_leave(3)
 tune.report_final_result(value)
 note("final", value)
 """
@@ -51,7 +61,8 @@ class Lab:
         self, folder: Path, *, trials: int, concurrency: int, step_s: float = 0.0, seed: int = 7
     ) -> None:
         folder.mkdir()
-        self.journal = folder / "journal"
+        self.journal, self.leave = folder / "journal", folder / "leave"
+        self.allow(trials)
         self.trials_wanted = trials
         self.kills = 0
         (folder / "trial.py").write_text(TRIAL, encoding="utf-8")
@@ -64,12 +75,22 @@ class Lab:
             "trialCodeDirectory": str(folder),
             "trialConcurrency": concurrency,
             "maxTrialNumber": trials,
-            "trialEnvironment": {"JOURNAL": str(self.journal), "STEP_S": str(step_s)},
+            "trialEnvironment": {
+                "JOURNAL": str(self.journal),
+                "LEAVE": str(self.leave),
+                "STEP_S": str(step_s),
+            },
             "tuner": {"name": "TPE", "classArgs": {"optimize_mode": "minimize", "seed": seed}},
             "trainingService": {"platform": "local"},
             "experimentWorkingDirectory": str(folder / "experiments"),
         }
         self.directory: ExperimentDirectory = Experiment(config).directory
+
+    def allow(self, trials: int, steps: int = 0) -> None:
+        """Let so many trials go to their end, and the others report so many steps and then wait."""
+        new = self.leave.with_suffix(".new")
+        new.write_text(json.dumps([trials, steps]), encoding="utf-8")
+        new.replace(self.leave)
 
     def manager(self, *wrapper: str) -> subprocess.Popen[bytes]:
         """Start one, in a session of its own so that a kill hits nothing else."""
@@ -78,14 +99,19 @@ class Lab:
             return subprocess.Popen([*wrapper, *command], stderr=stderr, start_new_session=True)
 
     def kill(self, manager: subprocess.Popen[bytes]) -> None:
-        if manager.poll() is None:
-            manager.send_signal(signal.SIGKILL)
-            self.kills += 1
+        assert manager.poll() is None, self.errors()
+        manager.send_signal(signal.SIGKILL)
         manager.wait()
+        self.kills += 1
 
     def finish(self) -> None:
+        """Let a manager bring all trials to their end."""
+        self.allow(self.trials_wanted)
         manager = self.manager()
-        assert manager.wait(timeout=120) == 0, (self.directory.log / "stderr").read_text()
+        assert manager.wait(timeout=120) == 0, self.errors()
+
+    def errors(self) -> str:
+        return (self.directory.log / "stderr").read_text(encoding="utf-8")
 
     def history(self) -> list[list[Any]]:
         """What the trials say happened."""
@@ -123,6 +149,11 @@ class Lab:
             own = [sequence for attempt, sequence in metrics[name] if attempt == trial.attempt]
             assert own == [0, 1, 2, 3], "an intermediate result was lost"
 
+    def reported(self) -> list[int]:
+        """How many intermediate results of each trial are recorded."""
+        with Record(self.directory) as record:
+            return [trial.intermediates for trial in record.trials()]
+
     def proposals(self) -> list[Any]:
         with Record(self.directory) as record:
             return [trial.parameters for trial in record.trials()]
@@ -133,7 +164,7 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_HOME", str(tmp_path / "home"))
 
 
-def wait_until(condition: Any, what: str, within_s: float = 60.0) -> None:
+def wait_until(condition: Any, what: str, within_s: float = 120.0) -> None:
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, f"waited {within_s:.0f} s for {what}"
@@ -144,47 +175,47 @@ def test_ten_kills_at_random_moments(tmp_path: Path) -> None:
     lab = Lab(tmp_path / "lab", trials=100, concurrency=4, step_s=0.01)
     moments = random.Random(11)
     while lab.kills < 10:
+        lab.allow(9 * (lab.kills + 1))  # so that there is something to do until the last kill
         manager = lab.manager()
         if lab.kills % 3 == 2:
             # Early: while it recovers, in the middle of replay and adoption.
             time.sleep(moments.uniform(0.05, 0.6))
         else:
             seen = len(lab.history())
-            wait_until(
-                lambda seen=seen, manager=manager: (
-                    len(lab.history()) > seen + 4 or manager.poll() is not None
-                ),
-                "progress",
-            )
+            wait_until(lambda seen=seen: len(lab.history()) > seen + 4, "progress")
             time.sleep(moments.uniform(0.0, 0.2))
-        assert manager.poll() is None, "the experiment was over before the last kill; give it more trials"
         lab.kill(manager)
     lab.finish()
     lab.check()
 
 
 def test_killed_experiment_proposes_what_an_undisturbed_one_does(tmp_path: Path) -> None:
-    undisturbed = Lab(tmp_path / "undisturbed", trials=30, concurrency=1)
+    undisturbed = Lab(tmp_path / "undisturbed", trials=16, concurrency=1)
     undisturbed.finish()
-    killed = Lab(tmp_path / "killed", trials=30, concurrency=1)
-    for trials in (5, 12, 24):
+    killed = Lab(tmp_path / "killed", trials=16, concurrency=1)
+    for trials in (3, 8, 13):  # the model proposes from the seventh on
+        killed.allow(trials + 2)
         manager = killed.manager()
         wait_until(lambda trials=trials: len(killed.history()) >= 2 * trials, f"{trials} trials")
         killed.kill(manager)
-    assert killed.kills == 3
     killed.finish()
     killed.check()
     assert killed.proposals() == undisturbed.proposals()
 
 
 def test_running_trials_are_adopted_not_restarted(tmp_path: Path) -> None:
-    lab = Lab(tmp_path / "lab", trials=3, concurrency=3, step_s=1.0)
+    lab = Lab(tmp_path / "lab", trials=3, concurrency=3)
+    lab.allow(0, steps=1)
     manager = lab.manager()
-    wait_until(lambda: len(lab.history()) == 3, "three running trials")
+    wait_until(lambda: lab.reported() == [1, 1, 1], "three running trials")
     lab.kill(manager)
     processes = {pid for _, _, pid, *_ in lab.history()}
     assert all(Path(f"/proc/{pid}").exists() for pid in processes), "a trial died with its manager"
-    lab.finish()
+    lab.allow(0, steps=2)
+    manager = lab.manager()
+    wait_until(lambda: lab.reported() == [2, 2, 2], "a manager that listens to them")
+    lab.allow(3)
+    assert manager.wait(timeout=120) == 0, lab.errors()
     lab.check()
     assert {pid for _, _, pid, *_ in lab.history()} == processes
     with Record(lab.directory) as record:
@@ -192,26 +223,29 @@ def test_running_trials_are_adopted_not_restarted(tmp_path: Path) -> None:
 
 
 def test_trials_that_ended_without_a_manager_count(tmp_path: Path) -> None:
-    lab = Lab(tmp_path / "lab", trials=2, concurrency=2, step_s=0.2)
+    lab = Lab(tmp_path / "lab", trials=2, concurrency=2)
+    lab.allow(0)
     manager = lab.manager()
     wait_until(lambda: len(lab.history()) == 2, "two running trials")
     lab.kill(manager)
+    lab.allow(2)
     wait_until(lambda: len(lab.history()) == 4, "both to end by themselves")
     lab.finish()
     lab.check()
 
 
 def test_second_manager_is_refused(tmp_path: Path) -> None:
-    lab = Lab(tmp_path / "lab", trials=2, concurrency=1, step_s=3.0)
+    lab = Lab(tmp_path / "lab", trials=2, concurrency=1)
+    lab.allow(0)
     manager = lab.manager()
     try:
-        wait_until(lambda: ManagerLock.is_held(lab.directory.lock), "the first manager")
+        wait_until(lambda: len(lab.history()) == 1, "the first manager")
         second = lab.manager()
-        assert second.wait(timeout=60) == 4
-        assert f"managed by process {manager.pid}" in (lab.directory.log / "stderr").read_text()
+        assert second.wait(timeout=120) == 4
+        assert f"managed by process {manager.pid}" in lab.errors()
     finally:
         manager.terminate()
-        assert manager.wait(timeout=60) == 0
+        assert manager.wait(timeout=120) == 0
     with Record(lab.directory) as record:
         assert record.state()["status"] == "STOPPED"
 
