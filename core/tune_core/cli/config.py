@@ -58,6 +58,7 @@ def upgrade(config: Path) -> None:
     from tune_core.config.document import dump_document, read_document
     from tune_core.config.load import load_config
     from tune_core.config.problems import Problem, error_of
+    from tune_core.config.remarks import secrets_in_clear
     from tune_core.config.version1 import is_version_1
     from tune_core.config.version1 import upgrade as upgraded
 
@@ -66,8 +67,8 @@ def upgrade(config: Path) -> None:
         raise error_of(
             [Problem((), "is not in NNI's version 1, which has trainingServicePlatform", document.place(()))]
         )
-    load_config(config)  # what is wrong is told with its place in this file
+    loaded = load_config(config)  # what is wrong is told with its place in this file
     found = upgraded(document.value)
-    for remark in found.remarks:
+    for remark in (*found.remarks, *secrets_in_clear(loaded)):
         print(f"# {remark}")
     print(dump_document(found.plain()), end="")

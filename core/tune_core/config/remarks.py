@@ -6,19 +6,20 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tune_core.config.algorithm import Choice
 from tune_core.config.model import ExperimentConfig
 from tune_core.config.problems import did_you_mean
-from tune_core.config.values import references
+from tune_core.config.values import MASK, references
 from tune_core.errors import SearchSpaceError
 from tune_core.experiment.command import fields_of, paths_of
 from tune_core.objectives import Objectives
 from tune_core.space import Numeric, SearchSpace
 
-__all__ = ["remarks_on"]
+__all__ = ["remarks_on", "secrets_in_clear"]
 
 _INTERPRETERS = {"python", "python3", "bash", "sh", "Rscript", "julia", "node", "perl", "ruby"}
 _FOR_THE_SHELL = set("$`(){}[]*?;&|<>!~")
@@ -34,8 +35,31 @@ def remarks_on(config: ExperimentConfig, choices: Mapping[str, Choice]) -> list[
         *_about_command(config),
         *_about_fields(config),
         *_about_environment(config),
+        *secrets_in_clear(config),
         *_about_limits(config),
     ]
+
+
+def secrets_in_clear(config: ExperimentConfig) -> list[str]:
+    """One line for each secret of the platform that is not a reference: it would be missing on resume."""
+    shown = config.training_service.config.model_dump(by_alias=True)
+    return [
+        f"trainingService{path}: stands in clear, and is therefore not stored: the experiment could not be "
+        "resumed; write ${env:NAME} or ${file:PATH}"
+        for path in _masked(shown)
+    ]
+
+
+def _masked(shown: Any, path: str = "") -> Iterator[str]:
+    """The paths of what is shown as asterisks."""
+    if shown == MASK:
+        yield path
+    elif isinstance(shown, Mapping):
+        for key, value in shown.items():
+            yield from _masked(value, f"{path}.{key}")
+    elif isinstance(shown, (list, tuple)):
+        for index, value in enumerate(shown):
+            yield from _masked(value, f"{path}[{index}]")
 
 
 def _about_modes(choices: Mapping[str, Choice]) -> list[str]:

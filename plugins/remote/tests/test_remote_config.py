@@ -76,6 +76,19 @@ def test_secrets_are_never_shown() -> None:
     assert not [text for text in wrong.values() if "sesame" in text or "swordfish" in text]
 
 
+def test_password_in_clear_is_remarked_on_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORD", "open sesame")
+    file = tmp_path / "config.yml"
+    machines = "[{host: a, password: 1two3four}, {host: b, password: '${env:WORD}'}]"
+    file.write_text(CONFIG.partition("machineList")[0] + f"machineList: {machines}\n")
+    (remark,) = [each for each in load_config(file).remarks if "password" in each]
+    assert remark.startswith("trainingService.machineList[0].password: stands in clear")
+    assert "could not be resumed; write ${env:NAME} or ${file:PATH}" in remark
+    assert "1two3four" not in remark
+
+
 @pytest.mark.parametrize(
     ("machines", "key", "said"),
     [
