@@ -1,7 +1,8 @@
 """Experiments on the hosts of a laboratory, held against what their trials wrote down themselves.
 
 Trials write a journal into a folder that all machines share; it is the history that the experiment's
-record is checked against.
+record is checked against. How far they may go is in a file beside it, which tests write, so that nothing
+depends on how fast they are.
 """
 
 from __future__ import annotations
@@ -32,13 +33,23 @@ def note(*words):
     os.write(descriptor, json.dumps([*who, *words]).encode() + b"\\n")
     os.close(descriptor)
 
+def wait_for_leave(step):
+    while True:
+        with open(os.environ["LEAVE"]) as file:
+            trials, allowed = json.load(file)
+        if tune.get_sequence_id() < trials or step < allowed:
+            return
+        time.sleep(0.01)
+
 note("start")
 x = tune.get_next_parameter()["x"]
 steps = json.loads(os.environ["STEPS"])
 steps = steps[tune.get_sequence_id() % len(steps)]
 for step in range(steps):
+    wait_for_leave(step)
     tune.report_intermediate_result(step)
     time.sleep(float(os.environ["STEP_S"]))
+wait_for_leave(float("inf"))
 tune.report_final_result(x)
 note("final", x, steps)
 """
@@ -77,6 +88,8 @@ class Campaign:
         self.journal = laboratory.shared / "journal"
         self.journal.touch()
         self.journal.chmod(0o666)
+        self.leave = laboratory.shared / "leave"
+        self.allow(trials)
         folder = laboratory.directory / "code"
         folder.mkdir()
         (folder / "trial.py").write_text(TRIAL, encoding="utf-8")
@@ -91,6 +104,7 @@ class Campaign:
             "trialGpuNumber": gpus,
             "trialEnvironment": {
                 "JOURNAL": str(self.journal),
+                "LEAVE": str(self.leave),
                 "STEPS": json.dumps(steps),
                 "STEP_S": str(step_s),
             },
@@ -100,6 +114,13 @@ class Campaign:
         }
         self.directory: ExperimentDirectory = Experiment(config).directory
         self.managers: list[subprocess.Popen[bytes]] = []
+
+    def allow(self, trials: int, *, steps: int = 0) -> None:
+        """Let so many trials go to their end, and the others report so many steps and then wait."""
+        new = self.leave.with_suffix(".new")
+        new.write_text(json.dumps([trials, steps]), encoding="utf-8")
+        new.chmod(0o644)
+        new.replace(self.leave)
 
     # Managers.
 
@@ -117,8 +138,9 @@ class Campaign:
         manager.send_signal(signal.SIGKILL)
         manager.wait()
 
-    def finish(self, manager: subprocess.Popen[bytes] | None = None, within_s: float = 90) -> None:
-        """Wait for a manager to bring the experiment to its end."""
+    def finish(self, manager: subprocess.Popen[bytes] | None = None, within_s: float = 120) -> None:
+        """Let a manager bring all trials to their end."""
+        self.allow(self.trials_wanted)
         assert (manager or self.manage()).wait(timeout=within_s) == 0, self.log()
 
     def errors(self) -> str:
@@ -137,6 +159,11 @@ class Campaign:
         """How many trials run, by what they say themselves."""
         count = Counter(note.what for note in self.history())
         return count["start"] - count["final"]
+
+    def reported(self) -> list[int]:
+        """How many intermediate results of each trial are recorded."""
+        with self.record() as record:
+            return [trial.intermediates for trial in record.trials()]
 
     def record(self) -> Record:
         return Record(self.directory)

@@ -56,7 +56,6 @@ _SHADOW = (
 _INIT = Path(__file__).with_name("ssh_host_init.py")
 _NETWORK = "10.77.0"
 _NEWNET = 0x40000000  # CLONE_NEWNET
-_START_S = 20.0
 
 
 class Process(NamedTuple):
@@ -67,7 +66,7 @@ class Process(NamedTuple):
     command: str
 
 
-def await_that(holds: Callable[[], Any], what: str = "it", within_s: float = 20.0) -> Any:
+def await_that(holds: Callable[[], Any], what: str = "it", within_s: float = 90.0) -> Any:
     """Wait until `holds()` is true, and return what it says."""
     deadline = time.monotonic() + within_s
     while not (said := holds()):
@@ -174,7 +173,7 @@ class Laboratory:
                 await_that(lambda: _listens(path), "the agent")
                 for key in keys:
                     environment = {**os.environ, "SSH_AUTH_SOCK": str(path)}
-                    subprocess.run(["ssh-add", "-q", str(key)], env=environment, check=True, timeout=10)
+                    subprocess.run(["ssh-add", "-q", str(key)], env=environment, check=True, timeout=90)
                 before = os.environ.get("SSH_AUTH_SOCK")
                 _set_environment({"SSH_AUTH_SOCK": str(path)})
                 try:
@@ -202,7 +201,7 @@ class Laboratory:
     def in_switch(self, batch: str, *, pid: int = 0, check: bool = True) -> None:
         """Run lines of `ip` where the switch is."""
         command = ["nsenter", "--target", str(pid or self.pid), "--net", "ip", "-batch", "-"]
-        done = subprocess.run(command, input=batch, check=False, timeout=20, capture_output=True, text=True)
+        done = subprocess.run(command, input=batch, check=False, timeout=90, capture_output=True, text=True)
         assert not (check and done.returncode), f"ip {batch}: {done.stderr}"
 
 
@@ -378,7 +377,7 @@ class Host:
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=90,
             env=environment,
             cwd="/",
         )
@@ -535,7 +534,7 @@ class LoopbackHost(Host):
         self.start_sshd()
 
     def run(self, *command: str, user: str | None = None, feed: str | None = None, check: bool = True) -> str:
-        done = subprocess.run(command, input=feed, capture_output=True, text=True, check=False, timeout=30)
+        done = subprocess.run(command, input=feed, capture_output=True, text=True, check=False, timeout=90)
         if check:
             assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}"
         return done.stdout
@@ -593,7 +592,7 @@ def can_isolate() -> bool:
     ):
         return False
     probe = ["unshare", *_FRESH, "ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1"]
-    return subprocess.run(probe, capture_output=True, check=False, timeout=20).returncode == 0
+    return subprocess.run(probe, capture_output=True, check=False, timeout=90).returncode == 0
 
 
 def _uptime(seconds: int) -> list[str]:
@@ -646,7 +645,7 @@ def start_init(command: Sequence[str]) -> subprocess.Popen[bytes]:
 def _ended(child: subprocess.Popen[bytes]) -> None:
     """Wait for `child`, whose standard input was closed; force it if it must be."""
     try:
-        child.wait(timeout=10)
+        child.wait(timeout=60)
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
@@ -655,7 +654,7 @@ def _ended(child: subprocess.Popen[bytes]) -> None:
 def _make_key(path: Path, passphrase: str = "") -> Path:
     path.parent.mkdir(exist_ok=True, mode=0o700)
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-a", "1", "-N", passphrase, "-C", "", "-f", str(path)]
-    subprocess.run(command, check=True, timeout=20, stdin=subprocess.DEVNULL)
+    subprocess.run(command, check=True, timeout=90, stdin=subprocess.DEVNULL)
     return path
 
 
