@@ -7,11 +7,10 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from effort import builtin_calls, instructions
 from tune_annotation.reader import AnnotatedCode
 
 from tune_core import ConfigError
@@ -196,30 +195,29 @@ def test_expanding_twice_gives_the_same(code: Path, tmp_path: Path) -> None:
     assert list(AnnotatedCode().search_space(code)) == ["net/x/choice", "a.b/x/choice", "b.a/x/choice"]
 
 
-def test_folder_of_five_thousand_files_takes_little_more_than_listing_it(code: Path, tmp_path: Path) -> None:
-    for number in range(50):
-        folder = code / f"part{number}"
-        folder.mkdir()
-        for each in range(100):
-            (folder / f"m{each}.{'py' if each % 2 else 'csv'}").write_text("value = 1\n" * 20)
+def test_large_folder_takes_little_more_than_listing_it(code: Path, tmp_path: Path) -> None:
+    def grow(start: int, stop: int) -> None:
+        for number in range(start, stop):
+            put(code, *(f"part{number}/m{each}.{'py' if each % 2 else 'csv'}" for each in range(40)))
 
     def expand_anew() -> None:
-        target = Path(tempfile.mkdtemp(dir=tmp_path))
-        AnnotatedCode().expand(code, target)
+        AnnotatedCode().expand(code, Path(tempfile.mkdtemp(dir=tmp_path)))
 
-    listing_s = quickest_s(lambda: sum(len(files) for _, _, files in os.walk(code)))
-    # Several times what they take, in processor time, the best of three: others are on the machine.
-    assert quickest_s(lambda: AnnotatedCode().search_space(code)) - listing_s < 0.5
-    assert quickest_s(expand_anew) - listing_s < 2
-
-
-def quickest_s(action: Callable[[], object]) -> float:
-    times = []
-    for _ in range(3):
-        began = time.process_time()
-        action()
-        times.append(time.process_time() - began)
-    return min(times)
+    grow(0, 2)
+    reading, expanding = (
+        instructions(each) for each in (lambda: AnnotatedCode().search_space(code), expand_anew)
+    )
+    grow(2, 8)
+    # Four times as many files take four times as long at most; 500 instructions of each are microseconds.
+    assert instructions(lambda: AnnotatedCode().search_space(code)) < min(4 * reading, 320 * 500)
+    assert instructions(expand_anew) < min(4 * expanding, 320 * 1000)
+    # Each folder is listed once, and only what may be annotated is read, once.
+    calls = builtin_calls(lambda: AnnotatedCode().search_space(code))
+    assert (calls["scandir"], calls["open"]) == (1 + 8, 1 + 8 * 20)
+    assert calls["compile"] < 20
+    calls = builtin_calls(expand_anew)
+    assert (calls["scandir"], calls["symlink"]) == (1 + 8, 8 * 20)
+    assert calls["open"] <= 3 * (1 + 8 * 20) + 1
 
 
 def as_anyone(script: str, *arguments: str) -> None:

@@ -1,13 +1,13 @@
 """The tuner: what it proposes, what it learns from, and that it can be replayed."""
 
 import math
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from effort import instructions, peak_bytes
 from pydantic import ValidationError
 from tune_gp.history import History, refit_after, thin
 from tune_gp.search import Branch, reach
@@ -366,7 +366,7 @@ def test_history_tells_failed_from_finished() -> None:
     assert (history.finished.values.tolist(), history.failed.n, [*history.pending]) == ([-3.0], 1, [3])
 
 
-def test_time_of_an_ask_does_not_grow_with_history() -> None:
+def test_effort_of_an_ask_does_not_grow_with_history() -> None:
     space, rng = SearchSpace.parse(FLAT), np.random.default_rng(0)
     tuner = tuner_for(FLAT, most_modelled=60)
 
@@ -374,13 +374,14 @@ def test_time_of_an_ask_does_not_grow_with_history() -> None:
         for number in range(start, stop):
             tell(tuner, number, space.sample(rng), float(rng.random()))
 
-    def seconds(start: int) -> float:
-        before = time.process_time()
-        for number in range(start, start + 15):
+    def ask_and_tell(start: int) -> None:
+        for number in range(start, start + 5):
             tell(tuner, number, tuner.generate_parameters(number), float(rng.random()))
-        return time.process_time() - before
 
-    fill(0, 200)
-    first = seconds(200)
-    fill(220, 4000)
-    assert seconds(4000) < 3 * first + 0.1  # a model of all results would take a thousand times as long
+    fill(0, 100)
+    first = instructions(lambda: ask_and_tell(100)), peak_bytes(lambda: ask_and_tell(105))
+    fill(110, 1000)
+    assert instructions(lambda: ask_and_tell(1000)) < 3 * first[0]  # a fit takes as many steps as it takes
+    assert (
+        peak_bytes(lambda: ask_and_tell(1005)) < 2 * first[1]
+    )  # a model of all results: thirty times as much

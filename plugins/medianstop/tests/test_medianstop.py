@@ -2,9 +2,9 @@
 
 import random
 import statistics
-import time
 
 import pytest
+from effort import instructions
 from tune_medianstop.assessor import MedianstopAssessor
 
 from tune_core import ConfigError
@@ -89,17 +89,16 @@ def test_medianstop_agrees_with_the_definition() -> None:
 def test_medianstop_does_not_slow_down() -> None:
     assessor, rng = MedianstopAssessor(), random.Random(0)
 
-    def seconds(trials: range) -> float:
-        before = time.process_time()
-        for number in trials:
+    def run_trials(numbers: range) -> None:
+        for number in numbers:
             history: list[float] = []
-            for _ in range(100):
+            for _ in range(20):
                 history.append(rng.random())
                 assessor.assess_trial(str(number), history)
             assessor.trial_end(str(number), success=True)
-        return time.process_time() - before
 
-    first = seconds(range(200))
-    seconds(range(200, 2000))
-    # A scan of the finished trials would take ten times as long by now; insertion sorts in memory.
-    assert seconds(range(2000, 2200)) < 4 * first + 0.1
+    run_trials(range(10))
+    first = instructions(lambda: run_trials(range(10, 15)))
+    run_trials(range(15, 1000))
+    # A scan of the finished trials would take sixty times as many by now; insertion sorts in memory.
+    assert instructions(lambda: run_trials(range(1000, 1005))) < 1.1 * first

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from effort import instructions, peak_bytes
 from pydantic import ValidationError
 from tune_tpe.arguments import TpeArguments
 from tune_tpe.tuner import TPETuner
@@ -310,8 +311,6 @@ def test_nni_categorical_choice_follows_smoothed_counts() -> None:
 
 
 def test_ask_and_tell_does_not_grow_with_history() -> None:
-    import time
-
     space = SearchSpace.parse(FLAT)
     tuner, rng = tuner_for(space), np.random.default_rng(0)
 
@@ -319,16 +318,16 @@ def test_ask_and_tell_does_not_grow_with_history() -> None:
         for number in range(start, stop):
             tell(tuner, number, space.sample(rng), float(rng.random()))
 
-    def seconds(start: int) -> float:
-        before = time.process_time()
-        for number in range(start, start + 20):
+    def ask_and_tell(start: int) -> None:
+        for number in range(start, start + 5):
             tell(tuner, number, tuner.generate_parameters(number), float(rng.random()))
-        return time.process_time() - before
 
     fill(0, 300)
-    first = seconds(300)
-    fill(320, 5000)
-    assert seconds(5000) < 3 * first + 0.1  # per-trial Python work would make it sixteen times as long
+    first = instructions(lambda: ask_and_tell(300)), peak_bytes(lambda: ask_and_tell(305))
+    fill(310, 2000)
+    # Work for each trial, in Python or in arrays, would be seven times as much.
+    assert instructions(lambda: ask_and_tell(2000)) < 1.2 * first[0]
+    assert peak_bytes(lambda: ask_and_tell(2005)) < 1.5 * first[1]
 
 
 def test_old_way_to_say_what_running_trials_count_as() -> None:
