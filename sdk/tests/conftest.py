@@ -21,7 +21,7 @@ from tune.host.wire import PIECE, FrameReader, encode
 
 NONCE = "nonce-4711"
 FUTURE = "from __future__ import annotations\n"
-TIMEOUT_S = 30.0
+TIMEOUT_S = 90.0
 
 
 class Connection:
@@ -29,14 +29,21 @@ class Connection:
 
     It is started as through a login shell when `shell` is given, otherwise in the way that this ends
     with, which is quicker.
+
+    Args:
+        clock: A file with the seconds that the server's leases go by, in place of the machine's clock.
     """
 
-    def __init__(self, root: Path, shell: str = "", **opening: str) -> None:
+    def __init__(self, root: Path, shell: str = "", clock: Path | None = None, **opening: str) -> None:
         opening = {"python": sys.executable, **opening}
         environment = {name: opening.pop(name) for name in ("HOME", "PATH") if name in opening}
         command = [shell, "-c", opening.pop("command", boot.COMMAND)]
         if not shell:
             text = f"print({NONCE!r}, flush=True)\n{Path(stage2.__file__).read_text()}".replace(FUTURE, "")
+            if clock is not None:
+                text = (
+                    f"import time; time.clock_gettime = lambda _: float(open({str(clock)!r}).read())\n{text}"
+                )
             command = [sys.executable, "-I", "-X", "utf8", "-c", FUTURE + text, str(root)]
             command.append(boot.runtime_archive()[0])
         self.process = subprocess.Popen(
@@ -215,9 +222,9 @@ class Host:
     def experiment(self) -> Path:
         return self.root / "experiments" / "exp"
 
-    def connect(self, shell: str = "", **opening: str) -> Connection:
+    def connect(self, shell: str = "", clock: Path | None = None, **opening: str) -> Connection:
         """A connection, through a login shell when anything is said about that."""
-        self.connections.append(Connection(self.root, shell or ("sh" if opening else ""), **opening))
+        self.connections.append(Connection(self.root, shell or ("sh" if opening else ""), clock, **opening))
         return self.connections[-1]
 
     def visit(self) -> Connection:
@@ -228,11 +235,11 @@ class Host:
         assert connection.hello()["runtime"]
         return connection
 
-    def open(self, pre_command: str = "", **fields: Any) -> Connection:
+    def open(self, pre_command: str = "", clock: Path | None = None, **fields: Any) -> Connection:
         """A connection with an experiment, and code that has no files."""
         if not self.root.exists():
             shutil.copytree(self._runtime, self.root)
-        connection = self.connect(pre_command=pre_command) if pre_command else self.connect()
+        connection = self.connect(pre_command=pre_command) if pre_command else self.connect(clock=clock)
         assert connection.open(**fields)["type"] == "opened"
         connection.provide(NO_MANIFEST, NO_CODE)
         return connection

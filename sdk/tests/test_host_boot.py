@@ -98,7 +98,7 @@ def test_half_of_the_runtime_is_not_taken_for_the_whole(host: Any) -> None:
     parcel = boot.parcel()
     first.write(parcel[: len(parcel) // 2])
     first.close()
-    assert first.process.wait(30) == 0
+    assert first.process.wait(90) == 0
     second = host.connect()
     assert second.hello()["runtime"] is False
     assert second.is_served()

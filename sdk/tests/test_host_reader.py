@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,10 +21,10 @@ def read(data: bytes, reader: RecordReader | None = None, piece: int = 1 << 20) 
     return items + list(reader.finish())
 
 
-def test_reader_reads_what_the_carrier_writes(tmp_path: Path) -> None:
+def test_reader_reads_what_the_carrier_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", itertools.count(1_600_000_000.125).__next__)
     path = tmp_path / "messages.jsonl"
     carrier = FileCarrier(str(path), "Xk3Qa", 0)
-    before = time.time()
     carrier.send(INTERMEDIATE, {"default": 0.5, "note": "é\n"})
     carrier.send(FINAL, "NaN")
     first, second = read(path.read_bytes())
@@ -32,7 +32,7 @@ def test_reader_reads_what_the_carrier_writes(tmp_path: Path) -> None:
     assert first[:3] == (0, "intermediate", {"default": 0.5, "note": "é\n"})
     assert isinstance(second, Record)
     assert second[:3] == (1, "final", "NaN")
-    assert before - 0.01 <= first.time <= second.time <= time.time() + 0.01
+    assert (first.time, second.time) == (1_600_000_000.125, 1_600_000_001.125)
 
 
 def test_shell_lines_need_only_type_and_value() -> None:
@@ -40,15 +40,15 @@ def test_shell_lines_need_only_type_and_value() -> None:
     assert [item[:3] for item in items] == [(0, "intermediate", "NaN"), (2, "final", 1)]
 
 
-def test_number_beyond_all_floats_is_an_infinity_anywhere() -> None:
+def test_number_beyond_all_floats_is_an_infinity_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_600_000_000.125)
     line = b'{"type":"final","value":{"default":1e999,"curve":[0.5,-1e999,{"at":1E+400}]},"time":1e999}\n'
-    before = time.time()
     top, nested = read(b'{"type":"intermediate","value":-1.0e999}\n' + line)
     assert top[:3] == (0, "intermediate", "-Infinity")
     assert nested[1] == "final"
     assert nested[2] == {"default": "Infinity", "curve": [0.5, "-Infinity", {"at": "Infinity"}]}
     assert isinstance(nested, Record)
-    assert before - 0.01 <= nested.time <= time.time() + 0.01
+    assert nested.time == 1_600_000_000.125  # when it was read
 
 
 @pytest.mark.parametrize(

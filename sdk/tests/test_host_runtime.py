@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
@@ -22,6 +21,10 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pl
 
 
 GO_ON = "until [ -e $DIR/go-on ]; do sleep 0.02; done; "
+
+
+def mark_of(directory: Path, key: str) -> str:
+    return f"mark-{zlib.crc32(bytes(directory))}-{key}"
 
 
 class Host(Listener):
@@ -53,14 +56,14 @@ class Host(Listener):
         return Launch(key, 0, command, str(self.directory), variables, str(directory), self.mark(key))
 
     def mark(self, key: str) -> str:
-        return f"mark-{zlib.crc32(bytes(self.directory))}-{key}"
+        return mark_of(self.directory, key)
 
     def start(self, key: str, command: str, **environment: str) -> Identity:
         identity = self.runtime.spawn(key, self.launch(key, command, **environment))
         self.runtime.go(key)
         return identity
 
-    def until(self, condition: Callable[[], Any], timeout_s: float = 30) -> Any:
+    def until(self, condition: Callable[[], Any], timeout_s: float = 90) -> Any:
         deadline = time.monotonic() + timeout_s
         while not condition():
             assert time.monotonic() < deadline, f"in vain for {timeout_s} s; ends: {self.ends}"
@@ -200,23 +203,27 @@ def run_manager(directory: Path, script: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
+def wait_for_end(*pids: int) -> None:
+    deadline = time.monotonic() + 90
+    while any(is_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, f"{pids} do not end"
+        time.sleep(0.01)
+
+
 def test_manager_killed_before_go_leaves_nothing_running(tmp_path: Path) -> None:
     script = """
         pid = host.runtime.spawn("a", host.launch("a", "touch $DIR/ran")).pid
-        host.start("later", "sleep 60")  # must not hold the gate of the first open
+        host.start("later", "sleep 600")  # must not hold the gate of the first open
         print(pid, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
         """
     with run_manager(tmp_path, script) as manager:
         assert manager.stdout is not None
         pid = int(manager.stdout.read())
-    deadline = time.monotonic() + 10
-    while is_alive(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for_end(pid)
     assert not (tmp_path / "a" / "ran").exists()
     assert (tmp_path / "a" / "exit_status").read_text() == ""
-    kill_marked(Host(tmp_path).mark("later"))
+    kill_marked(mark_of(tmp_path, "later"))
 
 
 def kill_marked(mark: str) -> None:
@@ -233,7 +240,7 @@ def test_manager_killed_and_trials_adopted(tmp_path: Path) -> None:
     commands = {
         "running": report + GO_ON + report + "exit 3",
         "ended": report + GO_ON + report + "exit 4",
-        "silenced": report + "sleep 60",
+        "silenced": report + "sleep 600",
     }
     script = f"""
         commands = {commands!r}
@@ -248,12 +255,10 @@ def test_manager_killed_and_trials_adopted(tmp_path: Path) -> None:
     identities = {name: Identity.from_json(each) for name, each in known.items()}
     assert all(is_alive(identity.pid) for identity in identities.values())
     (tmp_path / "ended" / "go-on").touch()
-    kill_marked(Host(tmp_path).mark("silenced"))
-    deadline = time.monotonic() + 10
-    while any(is_alive(identities[name].pid) for name in ("ended", "silenced")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
     host = Host(tmp_path)
+    os.kill(identities["silenced"].pid, signal.SIGKILL)  # first, or it would write down how the others ended
+    kill_marked(host.mark("silenced"))
+    wait_for_end(*(identities[name].pid for name in ("ended", "silenced")))
     for name, identity in identities.items():
         host.runtime.adopt(name, host.launch(name, commands[name]), identity, after=0)
     assert host.end("ended") == End(4)
@@ -268,7 +273,7 @@ def test_manager_killed_and_trials_adopted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [{"start": "1"}, {"boot": "another"}])
 def test_another_process_with_the_same_pid_is_not_touched(tmp_path: Path, wrong: dict[str, str]) -> None:
-    with subprocess.Popen(["sleep", "60"]) as innocent:
+    with subprocess.Popen(["sleep", "600"]) as innocent:
         host = Host(tmp_path)
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         start = Path(f"/proc/{innocent.pid}/stat").read_text().rpartition(")")[2].split()[19]
@@ -281,20 +286,20 @@ def test_another_process_with_the_same_pid_is_not_touched(tmp_path: Path, wrong:
         host.runtime.close()
 
 
-CHILD = "trap '' TERM HUP; echo $$ > $DIR/pid.new; mv $DIR/pid.new $DIR/pid; while :; do sleep 60; done"
+CHILD = "trap '' TERM HUP; echo $$ > $DIR/pid.new; mv $DIR/pid.new $DIR/pid; while :; do sleep 600; done"
 SHAPES = {
-    "plain": "sh -c 'echo $$ > $DIR/pid; exec sleep 60' &",
-    "own session": "setsid sh -c 'echo $$ > $DIR/pid; exec sleep 60' &",
-    "double fork": "( setsid sh -c '( setsid sh -c \"echo \\$\\$ > $DIR/pid; exec sleep 60\" & )' & );",
+    "plain": "sh -c 'echo $$ > $DIR/pid; exec sleep 600' &",
+    "own session": "setsid sh -c 'echo $$ > $DIR/pid; exec sleep 600' &",
+    "double fork": "( setsid sh -c '( setsid sh -c \"echo \\$\\$ > $DIR/pid; exec sleep 600\" & )' & );",
     "ignores SIGTERM": 'setsid sh -c "$CHILD" &',
-    "stopped": "setsid sh -c 'echo $$ > $DIR/pid; kill -STOP $$; sleep 60' &",
-    "no environment": "env -i DIR=$DIR PATH=$PATH sh -c 'echo $$ > $DIR/pid; sleep 60' &",
+    "stopped": "setsid sh -c 'echo $$ > $DIR/pid; kill -STOP $$; sleep 600' &",
+    "no environment": "env -i DIR=$DIR PATH=$PATH sh -c 'echo $$ > $DIR/pid; sleep 600' &",
 }
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_kill_ends_every_shape_of_child(host: Host, shape: str) -> None:
-    host.start("a", SHAPES[shape] + " sleep 60", CHILD=CHILD)
+    host.start("a", SHAPES[shape] + " sleep 600", CHILD=CHILD)
     child = host.pid("a")
     host.runtime.kill("a", 0.3)
     assert host.end("a").exit_status in (128 + 15, 128 + 9)
@@ -312,14 +317,14 @@ def test_kill_asks_once_and_waits_for_the_answer(host: Host) -> None:
     answer = "trap 'echo asked; sleep 0.3; exit 12' TERM; "
     host.start("a", answer + "echo $$ > $DIR/pid; while :; do sleep 0.01; done")
     host.pid("a")
-    host.runtime.kill("a", 20)
+    host.runtime.kill("a", 60)
     assert host.end("a") == End(12)
     assert host.text("a", "stdout") == "asked\n"
 
 
 def test_kill_of_one_trial_leaves_the_others(host: Host) -> None:
-    host.start("a", "setsid sleep 60 & sleep 60")
-    host.start("b", "setsid sh -c 'echo $$ > $DIR/pid; exec sleep 60' & wait; exit 1")
+    host.start("a", "setsid sleep 600 & sleep 600")
+    host.start("b", "setsid sh -c 'echo $$ > $DIR/pid; exec sleep 600' & wait; exit 1")
     survivor = host.pid("b")
     host.runtime.kill("a", 0)
     host.end("a")
@@ -328,7 +333,7 @@ def test_kill_of_one_trial_leaves_the_others(host: Host) -> None:
 
 
 def test_end_of_one_trial_clears_its_own_and_leaves_the_others(host: Host) -> None:
-    host.start("b", "setsid sh -c 'echo $$ > $DIR/pid; exec sleep 60' & sleep 60")
+    host.start("b", "setsid sh -c 'echo $$ > $DIR/pid; exec sleep 600' & sleep 600")
     others = host.pid("b")
     host.start("a", SHAPES["own session"] + " until [ -s $DIR/pid ]; do sleep 0.01; done; exit 3")
     assert host.end("a") == End(3)
@@ -338,11 +343,11 @@ def test_end_of_one_trial_clears_its_own_and_leaves_the_others(host: Host) -> No
 
 
 def test_trial_within_a_trial_is_ended_with_it(host: Host) -> None:
-    host.start("outer", "sleep 60")
+    host.start("outer", "sleep 600")
     inner = Host(host.directory)
-    inner.start("inner", "echo $$ > $DIR/pid; exec sleep 60", TUNE_MARK=host.mark("outer"))
+    inner.start("inner", "echo $$ > $DIR/pid; exec sleep 600", TUNE_MARK=host.mark("outer"))
     child = inner.pid("inner")
-    host.runtime.kill("outer", 5)
+    host.runtime.kill("outer", 60)
     host.end("outer")
     assert inner.end("inner") == End(128 + 15)
     assert not is_alive(child)
@@ -416,24 +421,34 @@ def test_without_inotify_and_pidfds_the_timer_looks(tmp_path: Path, monkeypatch:
     assert "a" not in host.ends
     (tmp_path / "a" / "go-on").touch()
     assert host.end("a") == End(3)
-    host.start("b", "setsid sleep 60 & sleep 60")
+    host.start("b", "setsid sleep 600 & sleep 600")
     host.runtime.kill("b", 0)
     assert host.end("b").exit_status == 128 + 9
     host.runtime.close()
 
 
-def test_trials_leave_no_descriptor_and_no_zombie(host: Host) -> None:
-    host.run("true")
-    gc.collect()  # what an earlier test has let go of is not closed in between
-    before = len([*Path("/proc/self/fd").iterdir()])
-    identities = [host.start(str(number), "exit 1") for number in range(20)]
-    identities.append(host.runtime.spawn("refused", host.launch("refused", "true")))
-    host.runtime.kill("refused", 0)
-    host.until(lambda: len(host.ends) == 22)
-    assert len([*Path("/proc/self/fd").iterdir()]) == before
-    for identity in identities:
-        with pytest.raises(ChildProcessError):
-            os.waitpid(identity.pid, os.WNOHANG)
+def test_trials_leave_no_descriptor_and_no_zombie(tmp_path: Path) -> None:
+    # In a process of its own: what other threads open here, or garbage closes, is not counted.
+    script = """
+        host.run("true")
+        count = lambda: len(os.listdir("/proc/self/fd"))
+        before = count()
+        identities = [host.start(str(number), "exit 1") for number in range(20)]
+        identities.append(host.runtime.spawn("refused", host.launch("refused", "true")))
+        host.runtime.kill("refused", 0)
+        host.until(lambda: len(host.ends) == 22)
+        zombies = 0
+        for identity in identities:
+            try:
+                os.waitpid(identity.pid, os.WNOHANG)
+                zombies += 1
+            except ChildProcessError:
+                pass
+        print(count() - before, zombies)
+        """
+    with run_manager(tmp_path, script) as manager:
+        assert manager.stdout is not None
+        assert manager.stdout.read() == "0 0\n"
 
 
 @pytest.mark.parametrize(
@@ -465,12 +480,10 @@ FULL_DISK = "rm $DIR/exit_status; ln -s /dev/full $DIR/exit_status; "
 
 
 def test_trial_on_a_full_disk_is_killed_at_once(host: Host) -> None:
-    host.start("a", FULL_DISK + "echo $$ > $DIR/pid; exec sleep 60")
+    host.start("a", FULL_DISK + "echo $$ > $DIR/pid; exec sleep 600")
     host.pid("a")
-    begun = time.monotonic()
-    host.runtime.kill("a", 20)
+    host.runtime.kill("a", 600)  # which is longer than this waits
     assert host.end("a") == End(128 + 9)
-    assert time.monotonic() - begun < 10
 
 
 def test_first_process_that_cannot_write_is_killed_after_the_grace(host: Host) -> None:
@@ -479,10 +492,8 @@ def test_first_process_that_cannot_write_is_killed_after_the_grace(host: Host) -
     host.until(lambda: not is_alive(child))
     trial = host.runtime._trials["a"]
     trial.asked.add((trial.identity.pid, trial.identity.start))  # SIGTERM, which it does not answer
-    begun = time.monotonic()
     host.runtime.kill("a", 0.3)
-    assert host.end("a") == End(128 + 9)
-    assert time.monotonic() - begun < 8  # though a new child of it is found again and again
+    assert host.end("a") == End(128 + 9)  # not given up, though a new child of it is found again and again
 
 
 def test_exit_status_is_written_once_the_disk_has_room(host: Host) -> None:
@@ -496,7 +507,7 @@ def test_exit_status_is_written_once_the_disk_has_room(host: Host) -> None:
 
 
 def test_process_list_shows_no_remarks(host: Host) -> None:
-    identity = host.start("a", "sleep 60 # remark")
+    identity = host.start("a", "sleep 600 # remark")
     arguments = Path(f"/proc/{identity.pid}/cmdline")
     host.until(arguments.read_text)  # it has none in the middle of an exec
     shown = arguments.read_text()
@@ -505,8 +516,8 @@ def test_process_list_shows_no_remarks(host: Host) -> None:
 
 
 def test_idle_runtime_sleeps(host: Host) -> None:
-    host.start("a", "sleep 60")
+    host.start("a", "sleep 600")
     host.until(lambda: (host.runtime.timeout() or 0) > 0.5)
-    before = time.process_time()
+    before = time.thread_time()
     host.runtime.poll(0.5)
-    assert time.process_time() - before < 0.1
+    assert time.thread_time() - before < 0.1

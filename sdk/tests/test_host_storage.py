@@ -28,7 +28,7 @@ def is_alive(pid: int) -> bool:
 
 
 def pid_of(host: Any, name: str) -> int:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while True:
         texts = [path.read_text() for path in host.root.glob(f"experiments/*/code/*/tree/pid-{name}")]
         if texts and texts[0].endswith("\n"):
@@ -132,7 +132,7 @@ def test_list_tells_size_trials_and_managers(host: Any) -> None:
     kept.send("leave")
     kept.until(lambda: kept.is_closed)
     over.close()
-    over.process.wait(30)
+    over.process.wait(90)
     found = listed(host.visit())
     told = {name: (each["alive"], each["managed"]) for name, each in found.items()}
     assert told == {"exp": (2, True), "kept": (1, False), "over": (0, False)}
@@ -157,7 +157,7 @@ def test_removal_ends_trials_and_leaves_nothing(host: Any) -> None:
     answer = removed(connection, None)
     assert (sorted(answer["experiments"]), answer["skipped"]) == (["exp", "killed"], [])
     assert [pid for pid in pids if is_alive(pid)] == []
-    assert kept.process.wait(30) == 0
+    assert kept.process.wait(90) == 0
     assert not host.root.exists()
     assert connection.is_served()
 
@@ -173,7 +173,7 @@ def test_half_written_notes_do_no_harm(host: Any) -> None:
     connection.send("keep", keys=[])
     assert connection.is_served()
     connection.close()
-    assert connection.process.wait(30) == 0
+    assert connection.process.wait(90) == 0
     assert listed(host.visit())["exp"]["alive"] == 0
     assert removed(host.visit(), None)["experiments"] == ["exp"]
 
@@ -182,7 +182,7 @@ def test_removal_takes_what_was_asked_for(host: Any) -> None:
     for name in ("one", "two"):
         connection = host.open(experiment=name)
         connection.close()
-        connection.process.wait(30)
+        connection.process.wait(90)
     assert removed(host.visit(), ["one", "never there"])["experiments"] == ["one"]
     assert [path.name for path in (host.root / "experiments").iterdir()] == ["two"]
     assert list(host.root.glob("runtime/*"))
@@ -251,7 +251,7 @@ def test_visit_leaves_nothing_behind(host: Any, how: str) -> None:
         guest.close()
     else:
         guest.process.terminate()
-    assert guest.process.wait(30) == 0
+    assert guest.process.wait(90) == 0
     assert not host.root.exists()
     assert fetch(stays, "x") == {}
     assert removed(stays, None) == {"type": "removed", "id": 2, "experiments": [], "skipped": []}
@@ -262,7 +262,7 @@ def test_visit_leaves_experiments_and_their_runtime(host: Any) -> None:
     guest = host.visit()
     assert set(listed(guest)) == {"exp"}
     guest.close()
-    assert guest.process.wait(30) == 0
+    assert guest.process.wait(90) == 0
     connection.run("t", f"{sys.executable} -S -c 'import tune'")
     assert connection.ended("t")["exit_status"] == 0
 
@@ -273,7 +273,7 @@ def test_many_visits_come_and_go_at_once(host: Any) -> None:
         for guest in guests:
             guest.hello()
             guest.send("leave")
-        assert [guest.process.wait(30) for guest in guests] == [0] * 4
+        assert [guest.process.wait(90) for guest in guests] == [0] * 4
         assert [guest.find("failed") for guest in guests] == [[]] * 4
         assert not host.root.exists()
 
@@ -288,10 +288,11 @@ def test_runtime_that_nobody_used_for_a_month_goes(host: Any) -> None:
     os.utime(mine, (0, 0))
     assert connection.is_served()
     connection.close()
-    connection.process.wait(30)
+    connection.process.wait(90)
+    begun = time.time()
     second = host.open()
     second.until(lambda: {path.name for path in mine.parent.iterdir()} == {mine.name, "used"})
-    assert time.time() - mine.stat().st_mtime < 60
+    assert mine.stat().st_mtime > begun - 1
     assert second.is_served()
 
 

@@ -42,7 +42,7 @@ class WarmHost(Listener):
         self.ends[key] = end
 
     def until(self, condition: Callable[[], Any]) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not condition():
             assert time.monotonic() < deadline, (self.directory / "warm.log").read_text()
             self.runtime.poll(0.01)
@@ -160,8 +160,8 @@ SCRIPTS = {
     "exit handlers and threads": """
         import atexit, threading, time
         atexit.register(print, "at exit")
-        threading.Thread(target=lambda: (time.sleep(0.1), print("thread"))).start()
         print(threading.current_thread() is threading.main_thread(), threading.current_thread().name)
+        threading.Thread(target=lambda: (time.sleep(0.1), print("thread"))).start()
         """,
     "own exception hook": """
         import sys
@@ -304,7 +304,7 @@ def test_processes_of_a_warm_trial_die_with_it(host: Callable[..., WarmHost]) ->
                     with open("pid.new", "w") as file:
                         file.write(str(os.getpid()))
                     os.rename("pid.new", "pid")
-                    time.sleep(60)
+                    time.sleep(600)
                 os._exit(0)
             os.wait()
         forked()
@@ -321,10 +321,10 @@ def test_processes_of_a_warm_trial_die_with_it(host: Callable[..., WarmHost]) ->
 
 
 def test_kill_of_a_warm_trial_leaves_its_parent(host: Callable[..., WarmHost]) -> None:
-    both = host("import time; print('on', flush=True); time.sleep(60)")
+    both = host("import time; print('on', flush=True); time.sleep(600)")
     both.start_warm("a")
     both.until((both.directory / "a" / "stdout").read_text)
-    both.runtime.kill("a", 5)
+    both.runtime.kill("a", 60)
     assert both.outcome("a").end == End(128 + 15)
     both.start_warm("b")
     both.until((both.directory / "b" / "stdout").read_text)
@@ -396,13 +396,11 @@ def test_warm_trial_on_a_full_disk_is_killed_at_once(host: Callable[..., WarmHos
         print("ready", flush=True)
         os.symlink("/dev/full", "link")
         os.replace("link", os.environ["STATUS"])
-        time.sleep(60)
+        time.sleep(600)
         """,
         STATUS="../warm/exit_status",
     )
     it.start_warm("warm")
     it.until((it.directory / "warm" / "exit_status").is_symlink)
-    begun = time.monotonic()
-    it.runtime.kill("warm", 20)
+    it.runtime.kill("warm", 600)  # which is longer than this waits
     assert it.outcome("warm").end == End(128 + 9)
-    assert time.monotonic() - begun < 10

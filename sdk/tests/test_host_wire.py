@@ -86,11 +86,13 @@ def test_reading_takes_linear_time() -> None:
     def seconds(size: int) -> float:
         data = encode({"type": "x", "text": "x" * size})
         reader = FrameReader()
-        begun = time.process_time()
+        begun = time.thread_time()
         for start in range(0, len(data), 1000):
             list(reader.feed(data[start : start + 1000]))
-        return time.process_time() - begun
+        return time.thread_time() - begun
 
     seconds(1000)
     # Sixteen times as much, in pieces of the same size: quadratic time would be 256 times as long.
-    assert seconds(8 << 20) < 80 * max(seconds(1 << 19), 0.001)
+    # The best of three, since what else the machine does costs this thread time as well.
+    long, short = (min(seconds(size) for _ in range(3)) for size in (8 << 20, 1 << 19))
+    assert long < 80 * max(short, 0.001)

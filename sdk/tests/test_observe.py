@@ -137,16 +137,16 @@ def test_exit_status_is_that_of_the_command(trial: Trial, command: str, expected
 
 
 def test_output_goes_through_while_the_command_runs(trial: Trial) -> None:
-    process = trial.start("echo loss=1; read line < hold; echo loss=0", log=r"loss=(\d+)")
     os.mkfifo(trial.folder / "hold")
+    process = trial.start("echo loss=1; read line < hold; echo loss=0", log=r"loss=(\d+)")
     assert process.stdout is not None
     assert process.stdout.readline() == b"loss=1\n"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not trial.said() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert trial.said() == [("intermediate", 1)]
     (trial.folder / "hold").write_text("go\n")
-    assert process.wait(30) == 0
+    assert process.wait(90) == 0
     process.communicate()
 
 
@@ -160,7 +160,7 @@ def test_last_words_of_a_command_that_is_ended_are_passed_on(trial: Trial) -> No
     pids = [process.pid, *map(int, children.read_text().split())] if children.exists() else [process.pid]
     for pid in pids:
         os.kill(pid, signal.SIGTERM)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=90)
     assert (output, process.returncode) == (b"saved\n", 7)
 
 
