@@ -41,9 +41,8 @@ class Connection:
         if not shell:
             text = f"print({NONCE!r}, flush=True)\n{Path(stage2.__file__).read_text()}".replace(FUTURE, "")
             if clock is not None:
-                text = (
-                    f"import time; time.clock_gettime = lambda _: float(open({str(clock)!r}).read())\n{text}"
-                )
+                read = f"lambda _: float(open({str(clock)!r}).read())"
+                text = f"import time; time.clock_gettime = {read}\n{text}"
             command = [sys.executable, "-I", "-X", "utf8", "-c", FUTURE + text, str(root)]
             command.append(boot.runtime_archive()[0])
         self.process = subprocess.Popen(

@@ -1,5 +1,7 @@
 """What is a metric and what is not, and how it is written."""
 
+from __future__ import annotations
+
 import io
 import json
 import math
@@ -8,7 +10,7 @@ import time
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, List
+from typing import Any
 
 import pytest
 
@@ -144,7 +146,7 @@ def test_full_disk_is_waited_out(stderr: str, tmp_path: Path, monkeypatch: pytes
 
     path = tmp_path / "messages.jsonl"
     write, failures = os.write, [OSError(errno.ENOSPC, "No space left on device")] * 3
-    pauses: List[float] = []
+    pauses: list[float] = []
 
     def write_on_full_disk(fd: int, data: bytes) -> int:
         if not os.path.samestat(os.fstat(fd), path.stat()):
