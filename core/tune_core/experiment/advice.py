@@ -7,6 +7,7 @@ and is what replay needs to repeat the calls in their order.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import json
 import queue
@@ -61,6 +62,7 @@ class Advice:
         self._since: float | None = None
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._ended = asyncio.Event()
         threading.Thread(target=self._run, name="tune-algorithm", daemon=True).start()
 
     @property
@@ -121,9 +123,11 @@ class Advice:
         self._queue.put((function, arguments, future))
         return future
 
-    def end(self) -> None:
-        """Let the thread end after the calls that are queued."""
+    async def end(self, within_s: float) -> None:
+        """Let the thread end after the calls that are queued, and wait so long for it."""
         self._queue.put(None)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), within_s)
 
     def fail(self, error: BaseException) -> None:
         """Note that a call failed; only the first failure is passed on."""
@@ -181,6 +185,7 @@ class Advice:
                     self._answer(_succeed, future, result)
             finally:
                 self._since = None
+        self._answer(self._ended.set)
 
     def _answer(self, how: Callable[..., None], *content: Any) -> None:
         try:

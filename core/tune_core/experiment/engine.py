@@ -45,6 +45,9 @@ __all__ = ["Engine", "Notify"]
 _log = logging.getLogger(__name__)
 
 _TICK_S = 2.0
+# How long the end waits for an algorithm that still hears what happened, or still thinks.
+_HEARING_S = 10.0
+_THINKING_S = 1.0
 
 CarryOut = Callable[["Engine"], Awaitable[None]]
 Notify = Callable[..., None]
@@ -187,13 +190,16 @@ class Engine:
                     await self._sleep()
                 self._wake.clear()
         finally:
-            self.advice.end()
+            thinking = self.proposals.under_way  # about what nobody will try: it was stopped, or failed
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             recorded = self.journal.writer.append(run_seconds=self.elapsed_s())
-        # Everything before it is told by then; a disk that is full is not waited for.
-        await asyncio.wait({recorded}, timeout=5.0)
+            # Everything before it is told by then; a disk that is full is not waited for.
+            await asyncio.wait({recorded}, timeout=5.0)
+            await self.advice.end(within_s=_THINKING_S if thinking else _HEARING_S)
+        if self._failure and self.status == "DONE":
+            self._set_status("ERROR", self._failure)  # over what the algorithm heard last
         self.observe("tune_experiment_ended")
         return self.status
 
@@ -247,8 +253,9 @@ class Engine:
         if self.status == "STOPPING":
             self._set_status("STOPPED", self._stopping)
         elif self.status in ("NO_MORE_TRIAL", "TUNER_NO_MORE_TRIAL"):
-            if self.roster.live and self.reason != _OVERTIME:
-                return False  # a retry, or a trial of the user's own, is about to be submitted
+            left = len(self.roster.held) if self.reason == _OVERTIME else 0
+            if len(self.roster.live) > left:
+                return False  # a trial is about to be submitted, or its start or end is being recorded
             for trial in self.roster.held.values():
                 self.journal.reason(trial, f"{_OVERTIME} before it could start; it runs on resume")
             self._set_status("DONE", self.reason)
