@@ -41,6 +41,7 @@ _PLACES = 32  # where the optimum may turn out to be, once a candidate has been 
 _BEST = 5  # results that candidates are mutated from
 _LENGTH = 0.25  # length scale to expect of the only parameter that is active, as a share of its range
 _DRAWS = 50
+_SAME_PLACE = 1e-3  # closer than this to a trial that runs, as a share of a range, is where that one is
 
 
 @dataclass(frozen=True)
@@ -181,8 +182,7 @@ class MetisTuner(Tuner):
             optimum.value,
             optimum.deviation,
         )
-        tried = self._space.key(optimum.parameters) in self._seen
-        if rng.random() >= self._exploration and not tried:
+        if rng.random() >= self._exploration and not self._is_tried(units[0], active[0]):
             return self._fresh(optimum.parameters, rng)
         if not self._has_candidates:
             return self._fresh(self._space.sample(rng), rng)
@@ -192,8 +192,14 @@ class MetisTuner(Tuner):
         return parameters if chosen.reason == "resampling" else self._fresh(parameters, rng)
 
     def _believe(self) -> Belief:
-        running = [each for each in self._running.values() if self._space.contains(each, extra=True)]
-        return self._model.believe(self._space.encode(running))
+        return self._model.believe(self._pending)
+
+    @property
+    def _pending(self) -> Points:
+        """Where trials run, shape (n, dimensions) each."""
+        return self._space.encode(
+            [each for each in self._running.values() if self._space.contains(each, extra=True)]
+        )
 
     def _optimum(self, belief: Belief, units: Floats, active: Bools) -> Optimum:
         mean, deviation = belief.predict(units, active)
@@ -208,7 +214,8 @@ class MetisTuner(Tuner):
 
     def _candidates(self, belief: Belief, places: Points, rng: np.random.Generator) -> Iterator[_Candidate]:
         yield _Candidate("exploration", *self._least_known(belief, rng))
-        yield _Candidate("predicted optimum", places[0][0], places[1][0])
+        if not self._runs_nearby(places[0][0], places[1][0]):
+            yield _Candidate("predicted optimum", places[0][0], places[1][0])
         if len(self._samples) >= _FROM_MIXTURES and len(belief.rows) > 1:
             yield _Candidate("exploitation", *self._most_like_the_good(belief, places, rng))
         if self._resamples and self._samples.rows.n >= _FROM_RESAMPLING:
@@ -253,14 +260,28 @@ class MetisTuner(Tuner):
         return self._first_fresh((units, active), good.log_density(x) - bad.log_density(x))
 
     def _first_fresh(self, points: Points, scores: Floats) -> tuple[Floats, Bools]:
-        """The one of the highest score that was never on trial, or else of the highest score."""
+        """The one of the highest score that was not tried, or else of the highest score."""
         units, active = points
         order = np.argsort(-scores, kind="stable")
         for place in order.tolist():
-            [parameters] = self._space.decode(units[place][None])
-            if self._space.key(parameters) not in self._seen:
+            if not self._is_tried(units[place], active[place]):
                 return units[place], active[place]
         return units[order[0]], active[order[0]]
+
+    def _is_tried(self, units: Floats, active: Bools) -> bool:
+        """Whether it was on trial, or is next to what runs."""
+        [parameters] = self._space.decode(units[None])
+        return self._space.key(parameters) in self._seen or self._runs_nearby(units, active)
+
+    def _runs_nearby(self, units: Floats, active: Bools) -> bool:
+        """Whether a trial runs at nearly the same place, so that the result there is on its way.
+
+        No running trial moves the lowest mean, and all of a batch would measure it, a rounding error from
+        each other.
+        """
+        running, where = self._pending
+        apart = np.abs(np.where(active, running - units, 0.0)).max(axis=1, initial=0.0)
+        return bool(((apart < _SAME_PLACE) & (where == active).all(axis=1)).any())
 
     def _pool(self, belief: Belief, rng: np.random.Generator) -> Points:
         rows = self._samples.rows
