@@ -355,9 +355,13 @@ def test_experiment_outlives_its_terminal(project: Path, environment: dict[str, 
         terminal.hang_up()
         until(lambda: all(each["intermediates"] for each in trials(tune)))
         tune("trial", "kill", "0")
-        until(lambda: len(trials(tune, "--state", "RUNNING")) == 2)  # another one in its place
+        until(lambda: [each["sequence"] for each in trials(tune, "--state", "RUNNING")] == [1, 2])
         tune("stop", "left")
-        assert terminal.process.wait(60) == 0, tune("log", "manager", "left").stdout
+        status = terminal.process.wait(60)
+        folder = Path(json.loads(tune("experiment", "show", "left", "--json").stdout)["directory"])
+        said = (folder / "log" / "manager.stderr").read_text()  # what it would have said to the terminal
+        assert status == 0, said
+        assert said.startswith("experiment left: STOPPED, 3/4: 1 user canceled, 2 waiting\n")
     finally:
         terminal.close()
 

@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import time
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Self
@@ -197,7 +198,7 @@ def _follow(experiment: Experiment, quiet: bool, as_json: bool) -> int:
     log_to_folder(experiment.directory)
     plugins().log_broken()
     remark(f"experiment {experiment.id}, in {experiment.directory.path}")
-    with _Signals() as signals:
+    with _Signals(experiment.directory.manager_output) as signals:
         experiment.start(hide_gpus=True)
         status = _wait(experiment, signals, quiet)
     return _report(experiment, status, signals.stopping, as_json)
@@ -208,10 +209,13 @@ def _wait(experiment: Experiment, signals: _Signals, quiet: bool) -> str:
     from tune_core.cli.live import display
 
     while True:
-        with nullcontext() if quiet else display() as screen:
+        with nullcontext() if quiet or signals.hung_up else display() as screen:
             status = _watch(experiment, signals, screen)
+        signals.write_to_file()
         if status is not None:
             return status
+        if not (signals.interrupted or signals.terminated):
+            continue  # there is nothing to draw on any more
         if signals.terminated or signals.interrupted > 1 or _means_to_stop(experiment):
             signals.stopping = True
             remark("stopping; Ctrl-C again leaves what is running to `tune resume`")
@@ -220,7 +224,7 @@ def _wait(experiment: Experiment, signals: _Signals, quiet: bool) -> str:
 
 
 def _watch(experiment: Experiment, signals: _Signals, screen: Display | None) -> str | None:
-    """The status at the end, or None when a signal came before it."""
+    """The status at the end, or None when a signal came before it that changes what to do."""
     while True:
         try:
             return experiment.wait(_LOOK_S)
@@ -228,7 +232,7 @@ def _watch(experiment: Experiment, signals: _Signals, screen: Display | None) ->
             view = experiment.view() if screen else None
         if screen and view:
             screen.show(view)
-        if signals.interrupted or signals.terminated:
+        if signals.interrupted or signals.terminated or (signals.hung_up and screen):
             return None
 
 
@@ -250,14 +254,18 @@ def _means_to_stop(experiment: Experiment) -> bool:
 class _Signals:
     """Ctrl-C and SIGTERM as marks to look at, while the experiment runs in another thread.
 
-    When the terminal goes away, everything that was connected to it is connected to nothing, and the
-    experiment goes on.
+    When the terminal goes away, the experiment goes on, and what it would print goes to a file.
+
+    Args:
+        output: The file.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, output: Path) -> None:
         self.interrupted = 0
         self.terminated = False
+        self.hung_up = False
         self.stopping = False
+        self._output = output
         self._terminals = [number for number in (0, 1, 2) if os.isatty(number)]
 
     def __enter__(self) -> Self:
@@ -280,11 +288,22 @@ class _Signals:
         else:
             self.terminated = True
 
+    def write_to_file(self) -> None:
+        """If the terminal went away: print to the file from now on."""
+        if self.hung_up:
+            with suppress(OSError):  # a full disk; it stays connected to nothing
+                output = os.open(self._output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+                self._connect(output, [number for number in self._terminals if number])
+
     def _hang_up(self, _received: int, _frame: FrameType | None) -> None:
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for descriptor in self._terminals:
-            os.dup2(nothing, descriptor)
-        os.close(nothing)
+        # The display may be drawing just now; what it draws is not for the file.
+        self.hung_up = True
+        self._connect(os.open(os.devnull, os.O_RDWR), self._terminals)
+
+    def _connect(self, descriptor: int, terminals: Sequence[int]) -> None:
+        for terminal in terminals:
+            os.dup2(descriptor, terminal)
+        os.close(descriptor)
 
 
 def _report(experiment: Experiment, status: str, stopped_here: bool, as_json: bool) -> int:

@@ -32,7 +32,7 @@ def launch(directory: ExperimentDirectory, *options: str) -> int:
     Raises:
         TuneError: It ended before that; with its last words.
     """
-    log = directory.log / "manager.stderr"
+    log = directory.manager_output
     descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as stderr:
         process = subprocess.Popen(

@@ -61,6 +61,7 @@ class ExperimentDirectory:
         self.doorbell = path / "doorbell"
         self.created = path / "created"  # empty and never touched again; its time says when
         self.log = path / "log"
+        self.manager_output = self.log / "manager.stderr"  # of one that has no terminal
         self.trials = path / "trials"
         self.algorithm = path / "algorithm"  # whatever it keeps; made when it is needed
         self.code = path / "code"  # of trials, where it was rewritten for them
