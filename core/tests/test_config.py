@@ -354,10 +354,10 @@ def test_validation_takes_less_than_a_second_and_leaves_nothing(tmp_path: Path) 
     (tmp_path / "mine.py").write_text("from tune_core import Tuner\nclass Mine(Tuner):\n    pass\n")
     (tmp_path / "exp.yml").write_text(GOOD.replace("name: echo", "className: mine.Mine"))
     before = sorted(tmp_path.rglob("*"))
-    start = time.process_time()
+    start = time.thread_time()
     with pytest.raises(ConfigError, match="Mine does not define generate_parameters"):
         load_config(tmp_path / "exp.yml")
-    assert time.process_time() - start < 1
+    assert time.thread_time() - start < 1  # 0.02 s
     new = [path for path in sorted(tmp_path.rglob("*")) if path not in before]
     # The plugin that stands in for an installed one is compiled by Python, as installers do it.
     assert [path for path in new if "site-packages" not in path.parts] == []

@@ -11,7 +11,7 @@ import pytest
 
 from tune_core.cli import main
 
-pytestmark = pytest.mark.usefixtures("demo")
+pytestmark = pytest.mark.usefixtures("imports", "demo")
 
 GOOD: dict[str, Any] = {
     "searchSpace": {"y": {"_type": "uniform", "_value": [0, 1]}},
@@ -21,6 +21,13 @@ GOOD: dict[str, Any] = {
     "tuner": {"name": "echo", "classArgs": {"optimize_mode": "maximize"}},
     "trainingService": {"platform": "here"},
 }
+
+
+@pytest.fixture(scope="module")
+def imports() -> None:
+    """What is imported for the first configuration of a process is not what the next one costs."""
+    assert main(["validate", "no.yml"]) == 2
+
 
 # Where (`a.b`), what is put there, and the keys that the answer names; the same one if none is given.
 WRONG_VALUES: list[tuple[str, Any, set[str]]] = [
@@ -152,9 +159,9 @@ BROKEN_FILES: list[tuple[bytes, str]] = [
 
 def answer(path: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     """The problems that `tune validate` tells of a wrong configuration; in text they are the same."""
-    start = time.process_time()
+    start = time.thread_time()
     assert main(["validate", str(path), "--json"]) == 2
-    assert time.process_time() - start < 1
+    assert time.thread_time() - start < 1  # less than 0.1 s; a hang would be more than any machine is slow
     problems: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["problems"]
     assert main(["validate", str(path)]) == 2
     captured = capsys.readouterr()

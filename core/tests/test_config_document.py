@@ -114,10 +114,10 @@ def _alias_bomb() -> str:
     ids=["aliases", "brackets", "braces", "json", "values", "tags"],
 )
 def test_bombs_end_at_the_limit_soon(text: str, message: str) -> None:
-    start = time.process_time()
+    start = time.thread_time()
     with pytest.raises(ConfigError, match=message):
         parse(text)
-    assert time.process_time() - start < 5
+    assert time.thread_time() - start < 5  # 0.5 s at the most
 
 
 def test_json_file_gives_jsons_error(tmp_path: Path) -> None:

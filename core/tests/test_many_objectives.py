@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from effort import builtin_calls, instructions
 from rich.console import Console
 
 from tune_core import ConfigError, Experiment, Parameters, SearchSpace, TrialState, Tuner, maximize, minimize
@@ -98,7 +99,7 @@ def test_live_view_of_a_resumed_experiment_has_its_front() -> None:
     views: list[ExperimentView] = []
 
     def slow(parameters: Parameters) -> dict[str, Any]:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not views and time.monotonic() < deadline:
             time.sleep(0.01)
         return trade(parameters)
@@ -222,7 +223,7 @@ def test_results_are_carried_from_one_experiment_to_another(
     exported = json.loads(capsys.readouterr().out)
     assert exported[3]["value"] == {"gain": 3, "cost": 9, "note": "x"}
     tuner = InOrder()
-    released = time.monotonic() + 20
+    released = time.monotonic() + 60
 
     def slow(parameters: Parameters) -> dict[str, Any]:
         while len(tuner.heard) < 10 and time.monotonic() < released:
@@ -244,7 +245,8 @@ def test_results_are_carried_from_one_experiment_to_another(
     ]
 
 
-def test_front_of_a_hundred_thousand_trials_is_quick() -> None:
+def test_front_of_many_trials_is_quick() -> None:
+    count = 20_000
     directory = create_experiment()
     connection = open_writer(directory.record)
     connection.execute("BEGIN")
@@ -255,19 +257,19 @@ def test_front_of_a_hundred_thousand_trials_is_quick() -> None:
         " VALUES (?, ?, 'SUCCEEDED', 'algorithm', '{}', 0, ?, ?)",
         (
             (n, str(n), n * 7919 % 99991, f'{{"gain": {n * 7919 % 99991}, "cost": {n * 104729 % 99991}}}')
-            for n in range(100_000)
+            for n in range(count)
         ),
     )
     connection.execute("COMMIT")
     connection.close()
     with Record(directory) as record:
-        began = time.perf_counter()
         front = record.front()
-        took = time.perf_counter() - began
+        # Next to nothing for each of them: 0.3 s for a hundred thousand.
+        assert instructions(record.front) < 30 * count
+        assert builtin_calls(record.front)["execute"] < 10 + len(front)
     costs = [trial.metric["cost"] for trial in front]
     assert len(front) > 3
     assert costs == sorted(costs, reverse=True)
-    assert took < 2.0  # 0.3 s on an idle machine
 
 
 # The configuration.
