@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ Install = Callable[..., None]
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Put a package `tune-<name>` on the path, as pip would leave it.
 
     `hooks` and `module` (its `tune_<name>.things`) may say `{module}` for the package's name.
@@ -38,8 +39,10 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
         (site / package / "things.py").write_text(textwrap.dedent(module).replace("{module}", package))
         monkeypatch.delitem(sys.modules, package, raising=False)
         monkeypatch.delitem(sys.modules, f"{package}.things", raising=False)
+        importlib.invalidate_caches()  # Python may have looked into the folder in the same tick of its clock
 
-    return install
+    yield install
+    plugins.cache_clear()
 
 
 HOOKS = """
