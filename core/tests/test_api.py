@@ -82,10 +82,11 @@ def test_progress_is_shown_while_it_runs() -> None:
     seen = threading.Event()
 
     def progress(view: ExperimentView) -> None:
-        views.append(view)
-        seen.set()
+        if view.running:  # it may look before the first trial is proposed
+            views.append(view)
+            seen.set()
 
-    minimize(lambda p: float(seen.wait(20)), SPACE, trials=2, tuner=Draws(), progress=progress)
+    minimize(lambda p: float(seen.wait(60)), SPACE, trials=2, tuner=Draws(), progress=progress)
     assert views[0].status == "RUNNING"
     assert len(views[0].running) == 1
 
@@ -93,13 +94,13 @@ def test_progress_is_shown_while_it_runs() -> None:
 def test_experiment_is_steered_from_elsewhere() -> None:
     hold = threading.Event()
     experiment = Experiment.of_function(
-        lambda p: float(hold.wait(20)), SPACE, mode="minimize", trials=2, tuner=Draws()
+        lambda p: float(hold.wait(60)), SPACE, mode="minimize", trials=2, tuner=Draws()
     ).start()
     other = Experiment.connect(experiment.id)
     other.update(trials=3)
     assert other.add_trial({"x": 0.25})
     hold.set()
-    assert experiment.wait(30) == "DONE"
+    assert experiment.wait(60) == "DONE"
     assert {trial.source for trial in other} == {"algorithm", "user"}
     assert len(other.trials()) == 3
     assert len(other.trials(TrialState.SUCCEEDED)) == 3
@@ -175,7 +176,7 @@ def test_progress_may_be_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     hold = threading.Event()
     lines: list[str] = []
     monkeypatch.setattr("builtins.print", lambda view: (lines.append(str(view)), hold.set()))
-    minimize(lambda p: float(hold.wait(20)), SPACE, trials=1, tuner=Draws(), progress=True)
+    minimize(lambda p: float(hold.wait(60)), SPACE, trials=1, tuner=Draws(), progress=True)
     assert ", 0/1 trials" in lines[0]
     with pytest.raises(TypeError, match="progress is 3"):
         minimize(lambda p: 0.0, SPACE, trials=1, tuner=Draws(), progress=3)  # type: ignore[arg-type]
