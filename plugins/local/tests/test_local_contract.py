@@ -9,4 +9,4 @@ from tune_core.testing import TrainingServiceContract
 
 class TestContract(TrainingServiceContract):
     def make_service(self) -> TrainingService:
-        return LocalService(LocalConfig(kill_grace=1))
+        return LocalService(LocalConfig(kill_grace=0.2))

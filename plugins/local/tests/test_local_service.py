@@ -57,7 +57,7 @@ class Recorder:
     def trouble(self, summary: str) -> None:
         self.troubles.append(summary)
 
-    async def until(self, condition: Callable[[], Any], timeout_s: float = 30) -> None:
+    async def until(self, condition: Callable[[], Any], timeout_s: float = 90) -> None:
         async with asyncio.timeout(timeout_s):
             while not condition():  # noqa: ASYNC110 (several conditions, of which some are files)
                 await asyncio.sleep(0.01)
@@ -247,7 +247,7 @@ def test_cancel_ends_the_whole_tree(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with local_service(tmp_path) as (service, recorder):
             one = attempt(
-                tmp_path, "setsid sh -c 'trap \"\" TERM; echo $$ > pid; sleep 60; sleep 60' & sleep 60"
+                tmp_path, "setsid sh -c 'trap \"\" TERM; echo $$ > pid; sleep 600; sleep 600' & sleep 600"
             )
             await service.submit(one)
             pid_file = one.code_directory / "pid"
@@ -255,7 +255,8 @@ def test_cancel_ends_the_whole_tree(tmp_path: Path) -> None:
             await service.cancel(one.key)
             await service.cancel(one.key)
             await service.cancel(AttemptKey("unknown", 0))
-            assert await recorder.end(one.key) == Ending(128 + 15)
+            ending = await recorder.end(one.key)
+            assert ending in (Ending(128 + 15), Ending(128 + 9))  # by who was quicker to write it down
             assert not is_alive(int(pid_file.read_text()))
 
     asyncio.run(scenario())
@@ -497,7 +498,7 @@ def test_second_manager_adopts_what_a_killed_one_left(tmp_path: Path) -> None:
 def test_closed_service_leaves_trials_running(tmp_path: Path) -> None:
     async def scenario() -> None:
         recorder = Recorder()
-        one = attempt(tmp_path, REPORT + "sleep 60")
+        one = attempt(tmp_path, REPORT + "sleep 600")
         service = LocalService(LocalConfig())
         await service.open(ServiceContext("exp", tmp_path, 1, recorder, os.environ))
         await service.submit(one)
@@ -505,7 +506,7 @@ def test_closed_service_leaves_trials_running(tmp_path: Path) -> None:
         await service.close()
         pid = recorder.identities[one.key]["pid"]
         assert is_alive(pid)
-        async with local_service(tmp_path) as (second, heard):
+        async with local_service(tmp_path, kill_grace=60) as (second, heard):
             await second.adopt(one, recorder.identities[one.key], last_sequence=0)
             await second.cancel(one.key)
             assert (await heard.end(one.key)).exit_status == 128 + 15

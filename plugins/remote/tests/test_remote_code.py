@@ -7,12 +7,13 @@ import json
 import os
 import socket
 import tempfile
-import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import tune_remote.code
 from tune_remote.code import PIECE, CodeChangedError, CodeTree, Entry, scan
 
 from tune.host.code_tree import read_manifest
@@ -256,9 +257,14 @@ def as_read_long_ago(code: Path, each: Entry) -> Entry:
     return replace(each, seen=seen, sha256="not read again")
 
 
-def test_file_changed_just_now_is_read_again(code: Path) -> None:
+@pytest.mark.parametrize(("age_s", "is_read_again"), [(0.0, True), (1.9, True), (2.5, False)])
+def test_file_changed_just_now_is_read_again(
+    code: Path, monkeypatch: pytest.MonkeyPatch, age_s: float, is_read_again: bool
+) -> None:
     put(code, a="1")
-    assert look(code).entries[0].seen is None  # the clock's tick may hide a second change
+    changed = (code / "a").stat().st_ctime
+    monkeypatch.setattr("tune_remote.code.time", SimpleNamespace(time=lambda: changed + age_s))
+    assert (look(code).entries[0].seen is None) is is_read_again  # the clock's tick may hide a second change
 
 
 @pytest.mark.parametrize("name", ["secret", "closed__file"])
@@ -292,24 +298,19 @@ def test_missing_directory_is_said_so(tmp_path: Path) -> None:
         look(tmp_path / "gone")
 
 
-def test_file_that_never_rests_is_named(code: Path) -> None:
-    path = code / "log"
-    path.write_bytes(bytes(8 << 20))
-    stop = threading.Event()
+def test_file_that_never_rests_is_named(code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(code, log="x")
+    digest = tune_remote.code._digest
 
-    def write() -> None:
-        with path.open("ab", buffering=0) as file:
-            while not stop.is_set():
-                file.write(b"x")
+    def digest_while_it_grows(descriptor: int) -> str:
+        found = digest(descriptor)
+        with (code / "log").open("a") as file:
+            file.write("x")
+        return found
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        with pytest.raises(TrainingServiceError, match=r"log: is written to all the time.*\n.*\.tuneignore"):
-            look(code, limit=1 << 30)
-    finally:
-        stop.set()
-        writer.join()
+    monkeypatch.setattr("tune_remote.code._digest", digest_while_it_grows)
+    with pytest.raises(TrainingServiceError, match=r"log: is written to all the time.*\n.*\.tuneignore"):
+        look(code)
 
 
 def test_rewritten_code_is_sent_with_what_its_links_stand_for(tmp_path: Path) -> None:

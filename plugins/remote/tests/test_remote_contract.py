@@ -1,4 +1,4 @@
-"""The conformance kit of training services, run on three machines."""
+"""The conformance kit of training services, run on two machines."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class TestContract(TrainingServiceContract):
     @classmethod
     def machines(cls) -> Iterator[None]:
         with Laboratory() as laboratory, laboratory.entered():
-            cls.hosts = {host.name: host for host in (laboratory.add() for _ in range(3))}
+            cls.hosts = {host.name: host for host in (laboratory.add() for _ in range(2))}
             yield
 
     def make_service(self) -> TrainingService:
         machines = [host.machine() for host in self.hosts.values()]
-        return RemoteService(RemoteConfig.model_validate({"machineList": machines, "killGrace": 1}))
+        return RemoteService(RemoteConfig.model_validate({"machineList": machines, "killGrace": 0.2}))
 
     def python(self) -> str:
         return "python3"
