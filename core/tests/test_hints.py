@@ -13,7 +13,8 @@ TRACE = 'Traceback (most recent call last):\n  File "train.py", line 1, in <modu
     ("words", "hint"),
     [
         ("ModuleNotFoundError: No module named 'tune'", "/bin/py -m pip install tune-sdk"),
-        ("ModuleNotFoundError: No module named 'tune.utils'", "/bin/py -m pip install tune-sdk"),
+        ("ModuleNotFoundError: No module named 'tune.utils'", "hides it from /bin/py"),
+        ("ModuleNotFoundError: No module named 'tune.x'; 'tune' is not a package", "hides it from /bin/py"),
         ("ImportError: No module named tune", "/bin/py -m pip install tune-sdk"),
         (
             "AttributeError: module 'tune' has no attribute 'report_final_result'",

@@ -25,7 +25,8 @@ _NOT_FOUND = r"(?:ModuleNotFoundError|ImportError): No module named "
 
 # Matched against the last line of standard error; the first that fits counts.
 _HINTS = (
-    (_NOT_FOUND + r"'?tune\b.*", _NO_SDK),
+    (_NOT_FOUND + r"'?tune'?", _NO_SDK),
+    (_NOT_FOUND + r"'?tune\..*", _HIDDEN),  # a tune was found
     (r"(?:AttributeError: .*module|ImportError: cannot import name .* from) '?tune\b.*", _HIDDEN),
     (_NOT_FOUND + r"'?[\w.]+'?.*", _MISSING),
 )
