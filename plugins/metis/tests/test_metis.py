@@ -232,14 +232,15 @@ def test_a_failed_configuration_is_not_tried_again() -> None:
 
 
 def test_measurements_outlast_a_change_of_the_space() -> None:
-    tuner = tuner_for()
-    drive(tuner, bowl, 30)
+    tuner, rng = tuner_for(), np.random.default_rng(0)
+    for number in range(60):
+        parameters = SPACE.sample(rng)
+        tell(tuner, number, parameters, bowl(parameters))
     half = SearchSpace.parse({"x": {"_type": "uniform", "_value": [0, 5]}, "y": SQUARE["y"]})
     tuner.update_search_space(half)
     kept = tuner._samples.rows.n
-    assert 5 < kept <= 30
+    assert 15 < kept <= 45
     assert len(tuner._samples) == kept
-    tuner._cold_start = 1
     optimum = tuner.predicted_optimum()
     assert optimum is not None
     assert bowl(optimum.parameters) < 1

