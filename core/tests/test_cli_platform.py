@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -43,7 +42,8 @@ class Echo(Tuner):
 
 
 class Shelf(TrainingService):
-    \"\"\"<shelf>/<machine>/<experiment>/: files, and empty files called `trial`, `managed` or `nailed`.\"\"\"
+    \"\"\"<shelf>/<machine>/<experiment>/: files, and empty ones called `trial`, `managed`, `nailed`, and
+    `clean` or `survey` where it is managed until it is cleaned, or looked at.\"\"\"
 
     class Config(ConfigModel):
         shelf: str
@@ -63,8 +63,15 @@ class Shelf(TrainingService):
             path.parent.name, path.name, size, int("trial" in marks), "managed" in marks, problem
         )
 
+    def _let_go(self, path, when):
+        if (path / when).exists():
+            (path / "managed").unlink(missing_ok=True)
+
     async def survey(self):
-        found = [self._look(path) for path in sorted(self.shelf.glob("*/*"))]
+        found = []
+        for path in sorted(self.shelf.glob("*/*")):
+            found.append(self._look(path))
+            self._let_go(path, "survey")
         return found + [Leftover("far", "", problem="cannot be reached")] * (self.shelf / "far").exists()
 
     async def clean(self, experiments=None, *, force=False):
@@ -77,6 +84,7 @@ class Shelf(TrainingService):
                 left.append(self._look(path, "it is nailed down"))
             elif (path / "managed").exists() and not force:
                 left.append(self._look(path, "a manager has it"))
+                self._let_go(path, "clean")
             else:
                 shutil.rmtree(path)
         return left
@@ -232,10 +240,13 @@ def test_delete_cleans_the_platform_or_says_why_not(
     assert not first.path.exists()
 
 
-def test_delete_waits_until_the_platform_has_let_go(shelf: Path, first: ExperimentDirectory) -> None:
+@pytest.mark.parametrize("noticed", ["clean", "survey"])
+def test_delete_waits_until_the_platform_has_let_go(
+    noticed: str, shelf: Path, first: ExperimentDirectory
+) -> None:
     """Its manager has ended a moment ago, which the platform has not noticed yet."""
-    (shelf / "b" / "first" / "managed").touch()
-    threading.Timer(0.5, (shelf / "b" / "first" / "managed").unlink).start()
+    for mark in ("managed", noticed):
+        (shelf / "b" / "first" / mark).touch()
     assert main(["experiment", "delete", "first", "--yes"]) == 0
     assert there(shelf) == ["a/second"]
     assert not first.path.exists()

@@ -53,7 +53,8 @@ async def clean(service: TrainingService, experiment_id: str, force: bool) -> Se
             return left
         ours = [each for each in await service.survey() if each.experiment == experiment_id]
         if not kept & {each.machine for each in ours if each.managed}:
-            return left
+            # It stays for another reason, or was let go of since it was refused.
+            return await service.clean([experiment_id], force=force)
         await asyncio.sleep(_LOOK_S)
 
 
