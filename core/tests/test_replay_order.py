@@ -29,6 +29,7 @@ from tune_core.store.reader import Record
 from tune_core.store.schema import open_reader
 from tune_core.trial import Parameters, TrialState
 
+REQUESTS, CALLS = 25, 250
 FIRST = {"x": {"_type": "uniform", "_value": [0, 1]}}
 
 
@@ -102,11 +103,13 @@ def make_parts(advisor: Advisor, seed: int) -> Parts:
     return Parts(settings, SearchSpace.parse(FIRST), advisor, FunctionService(moody))
 
 
-def disturb(directory: ExperimentDirectory, chance: random.Random, until: float) -> None:
-    """Ask for one thing after another, sensible or not."""
+def disturb(directory: ExperimentDirectory, chance: random.Random, advisor: Logs) -> None:
+    """Ask for one thing after another, sensible or not, until enough has happened."""
+    deadline = time.monotonic() + 50
     for number in itertools.count():
-        if time.monotonic() > until:
+        if number >= REQUESTS and len(advisor.log) >= CALLS:
             return
+        assert time.monotonic() < deadline, f"{len(advisor.log)} calls after {number} requests"
         with Record(directory) as record:
             space = record.state()["search_space"]
             newest = max((trial.sequence for trial in record.trials(newest_first=True, limit=1)), default=0)
@@ -156,17 +159,16 @@ def test_live_calls_are_the_replayed_ones(seed: int, tmp_path: Path, monkeypatch
 
         thread = threading.Thread(target=run)
         thread.start()
-        assert ready.wait(30)
-        disturb(directory, chance, time.monotonic() + 1.5)
+        assert ready.wait(60)
+        disturb(directory, chance, advisor)
         request(directory, "stop")
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive()
+        for each in threading.enumerate():
+            if each.name == "tune-algorithm":
+                each.join(60)  # where hearing the last took longer than the manager waits
         again = replayed(directory)
-        # A proposal that the stop called off is in no record. What came last may be in the record and
-        # not heard any more, as the manager was about to end.
+        # A proposal that the stop called off is in no record.
         kept = {call[1] for call in again if call[0] == "pending"}
         live = [call for call in advisor.log if call[0] not in ("propose", "pending") or call[1] in kept]
-        both = min(len(again), len(live))
-        assert live[:both] == again[:both]
-        assert both > 20
-        assert abs(len(again) - len(live)) <= 60  # 17 were seen on a busy machine
+        assert live == again
