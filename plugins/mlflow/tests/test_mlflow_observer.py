@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -51,11 +53,13 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A database with MLflow's tables, which it takes seconds to make."""
-    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
-    MlflowClient(uri).search_experiments()
-    return uri
+def store() -> Iterator[str]:
+    """A database with MLflow's tables, which it takes seconds to make; in memory where that is possible."""
+    memory = "/dev/shm"
+    with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        uri = f"sqlite:///{folder}/mlflow.db"
+        MlflowClient(uri).search_experiments()
+        yield uri
 
 
 @pytest.fixture
@@ -89,29 +93,32 @@ def curve(store: str, run: Any, key: str) -> list[tuple[int, float]]:
 
 
 def wait_until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
+# The command, which waits at its end for what is not written yet: as long as it takes a busy machine.
+PATIENT = "import tune_core.cli, tune_core.observing as o; o.EXIT_S = 200; exit(tune_core.cli.main())"
+
+
 def tune(*words: str, folder: Path, **variables: str) -> None:
     subprocess.run(
-        [sys.executable, "-m", "tune_core", *words],
+        [sys.executable, "-c", PATIENT, *words],
         cwd=folder,
         env={**os.environ, **variables},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=100,
         check=True,
     )
 
 
 def test_trials_are_runs_and_a_resume_adds_to_them(
-    tmp_path: Path, config: dict[str, Any], store: str
+    tmp_path: Path, config: dict[str, Any], store: str, server: Server
 ) -> None:
     (tmp_path / "config.yml").write_text(json.dumps(config))
-    tune("run", "config.yml", folder=tmp_path, TUNE_MLFLOW=store)
+    tune("run", "config.yml", folder=tmp_path, TUNE_MLFLOW=server.uri)
     experiment = Experiment.connect()
     first = runs_of(store, tmp_path.name)
     assert set(first) == {"trial-0", "trial-1", "trial-2"}
@@ -130,7 +137,7 @@ def test_trials_are_runs_and_a_resume_adds_to_them(
         assert ("failed" in run.data.tags.get("tune.reason", "")) != succeeded
         assert Path(run.data.tags["tune.directory"], "stdout").exists()
     tune("update", "trialnum", "--value", "4", folder=tmp_path)
-    tune("resume", folder=tmp_path, MLFLOW_TRACKING_URI=store, TUNE_MLFLOW="1")
+    tune("resume", folder=tmp_path, MLFLOW_TRACKING_URI=server.uri, TUNE_MLFLOW="1")
     second = runs_of(store, tmp_path.name)
     assert set(second) == {*first, "trial-3"}
     assert second["trial-3"].data.tags["tune.experiment_id"] == experiment.id
@@ -143,9 +150,10 @@ def test_nothing_is_written_unless_asked(
     config: dict[str, Any], store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    before = threading.enumerate()
     Experiment({**config, "maxTrialNumber": 1}).run()
     assert runs_of(store, config["experimentName"]) == {}
-    assert "tune-mlflow" not in {thread.name for thread in threading.enumerate()}
+    assert "tune-mlflow" not in {each.name for each in threading.enumerate() if each not in before}
 
 
 @pytest.fixture
@@ -231,8 +239,11 @@ class Server:
     """MLflow's server, which can go away and come back."""
 
     def __init__(self) -> None:
-        self._port = 0
         self._running: BaseWSGIServer | None = None
+        self._place = socket.socket()  # which keeps others from the port while the server is away
+        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._place.bind(("127.0.0.1", 0))
+        self._port = self._place.getsockname()[1]
         self.start()
 
     @property
@@ -243,14 +254,17 @@ class Server:
         from mlflow.server import app
 
         self._running = make_server("127.0.0.1", self._port, app, threaded=True)
-        self._port = self._running.server_port
-        threading.Thread(target=self._running.serve_forever, daemon=True).start()
+        threading.Thread(target=self._running.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
         if self._running is not None:
             self._running.shutdown()
             self._running.server_close()
             self._running = None
+
+    def close(self) -> None:
+        self.stop()
+        self._place.close()
 
 
 @pytest.fixture
@@ -260,7 +274,7 @@ def server(store: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # 7 in 4 minutes
     server = Server()
     yield server
-    server.stop()
+    server.close()
 
 
 def test_server_that_was_away_is_told_everything(
@@ -271,6 +285,7 @@ def test_server_that_was_away_is_told_everything(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(observing, "WAIT_S", (0.01, 0.1))
+    monkeypatch.setattr(observing, "QUIET_S", 3600.0)
     monkeypatch.setenv("TUNE_MLFLOW", server.uri)
     recorders = Recorders("MLflow", "TUNE_MLFLOW", tune_mlflow._open)
     monkeypatch.setattr(tune_mlflow, "_recorders", recorders)

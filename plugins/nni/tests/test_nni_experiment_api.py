@@ -115,7 +115,7 @@ def test_running_experiment_is_steered_and_stopped(experiment: Experiment, tmp_p
     experiment.start(run_mode=RunMode.Detach)
     try:
         connected = Experiment().connect(str(experiment.id))
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not (jobs := [each for each in connected.list_trial_jobs() if each.status == "RUNNING"]):
             assert time.monotonic() < deadline
             time.sleep(0.1)

@@ -51,6 +51,10 @@ class Strict(Assessor):
     def assess_trial(self, trial_job_id, trial_history):
         return AssessResult.Good if trial_history[-1]["default"] >= 0 else AssessResult.Bad
 """
+WAIT_IF_BAD = """
+if params["down"]:
+    __import__("time").sleep(600)
+"""
 VERSION_1 = """
 authorName: someone
 experimentName: climbing
@@ -87,7 +91,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def tune(folder: Path, *words: str) -> str:
     command = [sys.executable, "-m", "tune_core", *words]
     done = subprocess.run(
-        command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, timeout=100, check=False
+        command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, timeout=250, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -123,7 +127,7 @@ def test_result_without_default_fails_its_trial_alone(project: Path) -> None:
     (project / "refused.yml").write_text(config)
     command = [sys.executable, "-m", "tune_core", "run", "refused.yml", "--quiet"]
     done = subprocess.run(
-        command, cwd=project, env=dict(os.environ), capture_output=True, text=True, timeout=100, check=False
+        command, cwd=project, env=dict(os.environ), capture_output=True, text=True, timeout=250, check=False
     )
     assert done.returncode == 1
     found = trials(project)
@@ -135,12 +139,13 @@ def test_result_without_default_fails_its_trial_alone(project: Path) -> None:
 
 
 def test_assessor_ends_trials_with_dictionaries(project: Path) -> None:
+    (project / "trial.py").write_text(f"{TRIAL}\n" + WAIT_IF_BAD)
     config = {
         "searchSpace": {
             "x": {"_type": "choice", "_value": [1]},
             "down": {"_type": "choice", "_value": [0, 2]},
         },
-        "trialCommand": f"{sys.executable} trial.py; sleep 5",
+        "trialCommand": f"{sys.executable} trial.py",
         "trialCodeDirectory": ".",
         "trialConcurrency": 2,
         "maxTrialNumber": 2,

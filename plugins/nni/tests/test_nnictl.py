@@ -232,7 +232,7 @@ def test_create_goes_on_in_the_background_until_stopped(
     assert f"The experiment id is {folder.name}\n" in said.out
     assert "--port is not used" in said.err
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not (jobs := [each for each in printed(capfd, "trial", "ls") if each["status"] == "RUNNING"]):
             assert time.monotonic() < deadline
             time.sleep(0.1)
