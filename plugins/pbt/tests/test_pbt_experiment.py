@@ -22,8 +22,20 @@ from tune_core.cli import main
 from tune_core.store.directory import ExperimentDirectory
 
 TRIAL = """
-import json, os
+import json, os, time
 import tune
+
+def wait_for(*path):
+    while not os.path.exists(os.path.join(*path)):
+        time.sleep(0.005)
+
+number = tune.get_sequence_id()
+if number >= int(os.environ.get("HELD_FROM", "1000")):
+    wait_for(os.environ["LEAVE"])
+if "IN_TURN" in os.environ:
+    open(os.path.join(os.environ["IN_TURN"], str(number)), "w").close()
+    if number + 2 < int(os.environ["TRIALS"]):
+        wait_for(os.environ["IN_TURN"], str(number + 2))  # of three at once: the one before has ended
 
 parameters = tune.get_next_parameter()
 folder = parameters.get("load_checkpoint_dir", "")
@@ -31,7 +43,7 @@ theta = [0.9, 0.9]
 if os.path.isdir(folder):
     with open(os.path.join(folder, "theta.json")) as file:
         theta = json.load(file)
-for _ in range(int(os.environ.get("EPOCHS", "1"))):
+for _ in range(int(os.environ.get("STEPS", "1"))):
     theta[parameters["square"]] *= 0.6  # some steps along the gradient
 if "save_checkpoint_dir" in parameters:
     os.makedirs(parameters["save_checkpoint_dir"], exist_ok=True)
@@ -55,24 +67,56 @@ def config(folder: Path, trials: int, **arguments: Any) -> dict[str, Any]:
         "maxTrialNumber": trials,
         "tuner": {
             "name": "PBT",
-            "classArgs": {"optimize_mode": "maximize", "seed": 3, "population_size": MEMBERS, **arguments},
+            "classArgs": {
+                "optimize_mode": "maximize",
+                "seed": 3,
+                "population_size": MEMBERS,
+                "fraction": 0.25,
+                **arguments,
+            },
         },
         "trainingService": {"platform": "local"},
         "experimentWorkingDirectory": str(folder / "experiments"),
     }
 
 
-# Asynchronously, who is compared with whom is up to the order in which trials end. Of random orders of
-# 9 epochs with a fraction of 0.25, 6 % leave a population that never changed its square; of 10,000 orders of
-# 15 epochs with 0.5, none does.
-@pytest.mark.parametrize(("asynchronous", "epochs", "fraction"), [(False, 9, 0.25), (True, 15, 0.5)])
-def test_population_reaches_what_no_fixed_parameters_can(
-    tmp_path: Path, asynchronous: bool, epochs: int, fraction: float, capsys: pytest.CaptureFixture[str]
-) -> None:
-    trials = epochs * MEMBERS
-    experiment = Experiment(config(tmp_path / "pbt", trials, fraction=fraction, asynchronous=asynchronous))
+EPOCHS = 9
+
+
+@pytest.fixture(scope="module")
+def population(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    """An experiment that ran to its end undisturbed."""
+    experiment = Experiment(config(tmp_path_factory.mktemp("pbt") / "pbt", EPOCHS * MEMBERS))
     assert experiment.run() == "DONE"
-    assert [trial.state for trial in experiment.trials()] == [TrialState.SUCCEEDED] * trials
+    return experiment
+
+
+def test_population_reaches_what_no_fixed_parameters_can(
+    population: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert_reached_what_no_fixed_parameters_can(population, capsys)
+    # Nothing is left but what each member stands on, and the best.
+    assert MEMBERS <= len(checkpoints(population)) <= MEMBERS + 1
+
+
+def test_asynchronous_population_reaches_what_no_fixed_parameters_can(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who is compared with whom is up to the order in which trials end, hence they end as they began: of
+    random orders, 6 % leave a population that never changed its square."""
+    made = config(tmp_path / "pbt", EPOCHS * MEMBERS, asynchronous=True)
+    made["trialEnvironment"] = {"IN_TURN": str(tmp_path), "TRIALS": str(EPOCHS * MEMBERS)}
+    experiment = Experiment(made)
+    assert experiment.run() == "DONE"
+    assert_reached_what_no_fixed_parameters_can(experiment, capsys)
+    # And what each member's next trial would load.
+    assert MEMBERS <= len(checkpoints(experiment)) <= 2 * MEMBERS + 1
+
+
+def assert_reached_what_no_fixed_parameters_can(
+    experiment: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [trial.state for trial in experiment.trials()] == [TrialState.SUCCEEDED] * EPOCHS * MEMBERS
     best = experiment.best
     assert best is not None
     assert best.value is not None
@@ -83,16 +127,16 @@ def test_population_reaches_what_no_fixed_parameters_can(
     assert folder in capsys.readouterr().out
     theta = json.loads((Path(folder) / "theta.json").read_text())
     assert 1.2 - theta[0] ** 2 - theta[1] ** 2 == pytest.approx(best.value)
-    # Nothing is left but what each member stands on, what its next trial would load, and the best.
-    root = experiment.directory.algorithm / "checkpoints"
-    loaded = MEMBERS if asynchronous else 0  # synchronously, what some member stands on
-    assert MEMBERS <= len(list(root.glob("*/*"))) <= MEMBERS + loaded + 1
+
+
+def checkpoints(experiment: Experiment) -> list[Path]:
+    return list((experiment.directory.algorithm / "checkpoints").glob("*/*"))
 
 
 def test_random_search_stays_behind(tmp_path: Path) -> None:
     made = config(tmp_path / "random", 2)
     made["tuner"] = {"name": "Random", "classArgs": {"optimize_mode": "maximize"}}
-    made["trialEnvironment"] = {"EPOCHS": "1000"}
+    made["trialEnvironment"] = {"STEPS": "1000"}
     experiment = Experiment(made)
     experiment.run()
     best = experiment.best
@@ -101,18 +145,19 @@ def test_random_search_stays_behind(tmp_path: Path) -> None:
     assert best.value == pytest.approx(STUCK)
 
 
-def test_killed_manager_goes_on_with_the_same_proposals(tmp_path: Path) -> None:
-    trials = 5 * MEMBERS
-    undisturbed = Experiment(config(tmp_path / "first", trials))
-    undisturbed.run()
-    killed = Experiment(config(tmp_path / "second", trials)).directory
+def test_killed_manager_goes_on_with_the_same_proposals(population: Experiment, tmp_path: Path) -> None:
+    trials, free = 5 * MEMBERS, 2 * MEMBERS + 2  # some of the third epoch; the others wait
+    made, leave = config(tmp_path / "killed", trials), tmp_path / "leave"
+    made["trialEnvironment"] = {"HELD_FROM": str(free), "LEAVE": str(leave)}
+    killed = Experiment(made).directory
     manager = start(killed)
-    wait(lambda: ended(killed) >= 2 * MEMBERS + 2, manager)  # in the third epoch
+    wait(lambda: ended(killed) == free, manager)
     os.kill(manager.pid, signal.SIGKILL)
     manager.wait()
-    assert ended(killed) < trials
+    leave.touch()
     assert start(killed).wait(PATIENCE_S) == 0
-    assert proposals(killed) == proposals(undisturbed.directory)
+    assert ended(killed) == trials
+    assert proposals(killed) == proposals(population.directory)[:trials]
     log = (killed.log / "manager.log").read_text()
     assert "not what the algorithm proposes today" not in log
 
