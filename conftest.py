@@ -20,9 +20,12 @@ PROGRAMS = str(Path(sys.executable).parent)
 if os.environ.get("PATH", "").split(os.pathsep)[0] != PROGRAMS:
     os.environ["PATH"] = os.pathsep.join([PROGRAMS, os.environ.get("PATH", os.defpath)])
 
-if not os.environ.get("CI"):  # where it is set, hypothesis is as patient by itself
-    settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    settings.load_profile("busy machine")
+# The same examples in every run: whether a change is good must not depend on chance. To look for others:
+# pytest --hypothesis-profile=search
+PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("search", **PATIENT)
+settings.register_profile("repeatable", derandomize=True, **PATIENT)
+settings.load_profile("repeatable")
 
 
 def _refuse_skip(report):
