@@ -242,7 +242,7 @@ spaces = st.dictionaries(st.sampled_from("xyzw"), parameter, min_size=1, max_siz
 coordinate = st.floats(0, 1) | st.sampled_from([0.0, 1.0, 5e-324, 1 - 2**-53])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(raw=spaces, data=st.data())
 def test_decoded_values_lie_in_their_domains(raw: dict[str, Any], data: st.DataObject) -> None:
     space = SearchSpace.parse(raw)
@@ -250,7 +250,7 @@ def test_decoded_values_lie_in_their_domains(raw: dict[str, Any], data: st.DataO
     space.check(space.from_unit_cube(point))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(raw=spaces, seed=st.integers(0, 2**32))
 def test_encode_and_decode_are_inverse(raw: dict[str, Any], seed: int) -> None:
     space = SearchSpace.parse(raw)
@@ -283,7 +283,7 @@ def assert_same(before: Any, after: Any) -> None:
         assert after == before
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(spec=bounded().filter(lambda spec: spec["_type"] not in ("uniform", "loguniform")), data=st.data())
 def test_every_stepped_value_survives_exactly(spec: dict[str, Any], data: st.DataObject) -> None:
     space = SearchSpace.parse({"x": spec})

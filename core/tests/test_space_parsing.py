@@ -282,7 +282,7 @@ def refusal(call: Callable[[Any], Any], given: Any) -> SearchSpaceError | None:
     return None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(raw=anything | almost, parameters=anything)
 def test_nothing_but_search_space_errors_come_out(raw: Any, parameters: Any) -> None:
     refused = refusal(SearchSpace.parse, raw)

@@ -7,7 +7,7 @@ import subprocess
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tune_core import SearchSpace
@@ -74,11 +74,14 @@ def test_fields_are_what_could_name_a_parameter() -> None:
 SHELLS = [each for each in ("sh", "bash", "zsh") if shutil.which(each)]
 
 
-@given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20))
-def test_any_text_is_one_word_whatever_quotes_are_around_it(text: str) -> None:
-    command = inject("args {x} '{x}' \"{x}\" a{x}b 'a '{x}' b'", {"x": text})
+# Several texts for each shell, which takes longer to start than to read them.
+@settings(max_examples=20)
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20), max_size=10))
+def test_any_text_is_one_word_whatever_quotes_are_around_it(texts: list[str]) -> None:
+    lines = [inject("args {x} '{x}' \"{x}\" a{x}b 'a '{x}' b'", {"x": text}) for text in texts]
+    expected = [[text, text, text, f"a{text}b", f"a {text} b"] for text in texts]
     for shell in SHELLS:
-        assert words(command, shell) == [text, text, text, f"a{text}b", f"a {text} b"]
+        assert words("\n".join(lines), shell) == [word for line in expected for word in line]
 
 
 @pytest.mark.parametrize(
