@@ -190,7 +190,7 @@ def test_script_of_the_readme_learns(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=250,
     )
     assert done.returncode == 0, done.stderr
     assert "begins with random weights" in done.stdout
@@ -209,15 +209,15 @@ torch.manual_seed(0)
 network = load(tune.get_next_parameter())
 x = torch.linspace(-3, 3, 120).reshape(30, 4)
 y = torch.stack([x[:, 0].sin(), x.prod(dim=1).tanh()], dim=1)
-optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
 with torch.no_grad():
     before = float((network.eval()(x) - y).square().mean())
 network.train()
-for _ in range(40):
-    optimizer.zero_grad()
-    loss = (network(x) - y).square().mean()
-    loss.backward()
-    optimizer.step()
+for _ in range(40):  # by hand: torch takes a second to load its optimisers
+    network.zero_grad()
+    (network(x) - y).square().mean().backward()
+    with torch.no_grad():
+        for weights in network.parameters():
+            weights -= 0.05 * weights.grad
 save(network)
 with torch.no_grad():
     after = float((network.eval()(x) - y).square().mean())
@@ -247,17 +247,17 @@ CONFIG = {
 def test_experiment_trains_children_from_where_their_parents_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four real trainings through the kernel, two of them after a resume."""
+    """Three real trainings through the kernel, one of them after a resume."""
     monkeypatch.setenv("TUNE_HOME", str(tmp_path / "home"))
     (tmp_path / "train.py").write_text(TRAIN)
     config = {**CONFIG, "trialCodeDirectory": str(tmp_path), "maxTrialNumber": 2}
     experiment = Experiment(config)
     experiment.run()
     resumed = Experiment.resume(experiment.id)
-    resumed.update(trials=4)
+    resumed.update(trials=3)
     resumed.run()
     trials = sorted(resumed.trials(), key=lambda each: each.sequence)
-    assert [each.state.value for each in trials] == ["SUCCEEDED"] * 4
+    assert [each.state.value for each in trials] == ["SUCCEEDED"] * 3
     assert [each.metric["origin"] for each in trials] == [
         "random weights",
         *(f"trial {each.parameters['parent']}" for each in trials[1:]),
@@ -265,6 +265,7 @@ def test_experiment_trains_children_from_where_their_parents_ended(
     for each in trials[1:]:  # a child's error before training is that of its parent after
         parent = trials[each.parameters["parent"]]
         assert each.metric["before"] == pytest.approx(parent.metric["default"], abs=1e-5)
+        assert abs(each.metric["default"] - each.metric["before"]) > 1e-3  # and it trains
     shown = [parameters_text(each.parameters) for each in trials]
     assert shown[0].startswith("network=dense16 dense16 dense2, 386 weights parent=null")
-    assert json_to_graph(json.dumps(trials[3].parameters["graph"])).weights > 386
+    assert json_to_graph(json.dumps(trials[2].parameters["graph"])).weights > 386

@@ -182,7 +182,7 @@ def test_proposals_are_the_same_in_every_process_and_nothing_is_written(tmp_path
             capture_output=True,
             text=True,
             check=True,
-            timeout=100,
+            timeout=140,
         )
         return [json.loads(line) for line in done.stdout.splitlines()]
 
