@@ -167,7 +167,7 @@ def test_generated_code_does_what_the_trial_did(tmp_path: Path, tune: Tune) -> N
         check=True,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert done.stdout.splitlines()[-1] == f"final result: {found[1]['value']!r}"
     shown = json.loads(tune("trial", "show", "1", "--json").stdout)

@@ -28,7 +28,7 @@ def run_pytest(folder: Path, source: str, ci: str) -> subprocess.CompletedProces
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 

@@ -16,7 +16,7 @@ SUPPORT = Path(__file__).with_name("support")
 needs_isolation = pytest.mark.skipif(not can_isolate(), reason="platform: needs root and network namespaces")
 
 
-def greeting(host: Host, timeout_s: float = 20) -> bytes:
+def greeting(host: Host, timeout_s: float = 90) -> bytes:
     with socket.create_connection((host.address, host.port), timeout=timeout_s) as connection:
         return connection.recv(100)
 
@@ -35,7 +35,7 @@ def test_hosts_have_nothing_in_common(laboratory: Laboratory) -> None:
     assert int(first[2]) < 100
     assert first.count("mine") == second.count("mine") == 2
     assert not Path("/tmp/mine").exists()
-    assert [round(float(host.run("cat", "/proc/uptime").split()[0]), -2) for host in hosts] == [100, 200]
+    assert [float(host.run("cat", "/proc/uptime").split()[0]) // 100 for host in hosts] == [1, 2]
     assert "nothing" in hosts[0].run("sh", "-c", f"ls {hosts[1].home} || echo nothing")
 
 
@@ -49,7 +49,7 @@ def test_shared_folder_is_seen_by_all(laboratory: Laboratory) -> None:
 @needs_isolation
 def test_cut_is_silent_until_healed(laboratory: Laboratory) -> None:
     host = laboratory.add()
-    with socket.create_connection((host.address, 22), timeout=5) as connection:
+    with socket.create_connection((host.address, 22), timeout=90) as connection:
         assert connection.recv(100).startswith(b"SSH-2.0")
         host.cut()
         connection.sendall(b"SSH-2.0-test\r\n")
@@ -57,7 +57,7 @@ def test_cut_is_silent_until_healed(laboratory: Laboratory) -> None:
         with pytest.raises(TimeoutError):
             connection.recv(1)
         host.heal()
-        connection.settimeout(10)
+        connection.settimeout(90)
         assert connection.recv(1)
 
 
@@ -66,7 +66,7 @@ def test_power_cut_is_silent_and_leaves_the_disk(laboratory: Laboratory) -> None
     host = laboratory.add()
     host.run("sh", "-c", "touch ~/kept /tmp/gone; sync; setsid sleep 1000 >/dev/null 2>&1 &")
     boot = host.run("cat", "/proc/sys/kernel/random/boot_id")
-    with socket.create_connection((host.address, 22), timeout=5) as connection:
+    with socket.create_connection((host.address, 22), timeout=90) as connection:
         assert connection.recv(100)
         host.power_off()
         connection.settimeout(0.5)
@@ -106,15 +106,15 @@ def test_small_disk_fills_up(laboratory: Laboratory) -> None:
 @needs_isolation
 def test_clock_is_off_by_what_was_asked(laboratory: Laboratory) -> None:
     host = laboratory.add(clock="+2h")
-    with socket.create_connection((host.address, 22), timeout=5):
+    with socket.create_connection((host.address, 22), timeout=90):
         pass
     command = ["ssh", "-o", "BatchMode=yes", "-i", str(laboratory.key)]
     command += ["-o", f"UserKnownHostsFile={laboratory.known_hosts}", f"{host.user}@{host.address}"]
-    here, there = (
-        int(subprocess.run([*words, "date", "+%s"], capture_output=True, check=True, timeout=20).stdout)
-        for words in ([], command)
+    before, there, after = (
+        int(subprocess.run([*words, "date", "+%s"], capture_output=True, check=True, timeout=90).stdout)
+        for words in ([], command, [])
     )
-    assert 7195 <= there - here <= 7230
+    assert before + 7199 <= there <= after + 7201
 
 
 @needs_isolation

@@ -41,7 +41,7 @@ def python(environment: dict[str, str], *arguments: str, cwd: Path = ROOT) -> st
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

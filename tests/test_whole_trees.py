@@ -45,7 +45,7 @@ def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
 
 
 def tune(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "tune_core", *arguments], check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "tune_core", *arguments], check=True, timeout=120)
 
 
 def is_alive(pid: int) -> bool:
@@ -56,9 +56,9 @@ def is_alive(pid: int) -> bool:
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not condition():
-        assert time.monotonic() < deadline, f"waited a minute for {what}"
+        assert time.monotonic() < deadline, f"waited two minutes for {what}"
         time.sleep(0.01)
 
 
