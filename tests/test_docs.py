@@ -30,6 +30,7 @@ def load_pages() -> ModuleType:
 
 
 pages = load_pages()
+CONFIG_PAGE, CLI_PAGE, HOOKS_PAGE = pages.config_page(), pages.cli_page(), pages.hooks_page()
 MODELS = [ExperimentConfig, *pages.nested_models(ExperimentConfig)]
 MODELS += [found.load().Config for found in plugins().all("training_service")]
 FIELDS = [(model, name) for model in MODELS for name in model.model_fields]
@@ -39,7 +40,7 @@ COMMANDS = dict(pages.commands())
 @pytest.mark.parametrize("hook", HOOKS)
 def test_hook_is_documented(hook: str) -> None:
     assert len(inspect.getdoc(getattr(hookspecs, hook)) or "") > 40
-    assert f"## `{hook}`" in pages.hooks_page()
+    assert f"## `{hook}`" in HOOKS_PAGE
     assert f"`{hook}`" in (ROOT / "docs" / "plugin-guide.md").read_text()
 
 
@@ -47,14 +48,14 @@ def test_hook_is_documented(hook: str) -> None:
 def test_config_field_is_documented(model: type, name: str) -> None:
     field = model.model_fields[name]
     assert pages.prose(field), f"{model.__name__}.{name} has no description"
-    assert f"| `{field.alias or name}` |" in pages.config_page()
+    assert f"| `{field.alias or name}` |" in CONFIG_PAGE
 
 
 @pytest.mark.parametrize("path", COMMANDS)
 def test_command_is_documented(path: str) -> None:
     command = COMMANDS[path]
     assert command.help
-    assert f"## `{path}`" in pages.cli_page()
+    assert f"## `{path}`" in CLI_PAGE
     for parameter in command.params:
         if isinstance(parameter, click.Option) and not parameter.hidden:
             assert parameter.help, f"{path} {parameter.opts[-1]} has no help"
