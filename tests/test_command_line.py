@@ -42,9 +42,9 @@ tune.report_final_result({"default": x, "other": 2 * x})
 SLOW = """
 import subprocess, time, tune
 x = tune.get_next_parameter()["x"]
+print("child", subprocess.Popen(["sleep", "3000"]).pid, flush=True)
 tune.report_intermediate_result(x)
-print("child", subprocess.Popen(["sleep", "300"]).pid, flush=True)
-time.sleep(300)
+time.sleep(3000)
 """
 
 
@@ -67,7 +67,7 @@ def slow(project: Path, tune: Tune) -> Iterator[str]:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -227,7 +227,7 @@ def test_deletion_is_asked_for(project: Path, tune: Tune, environment: dict[str,
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "Delete kept with everything in it? [y/N]: tune: nothing was deleted\n"
@@ -261,7 +261,7 @@ class Terminal:
         self._open = True
 
     def read_until(self, words: bytes) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while words not in self._seen:
             assert time.monotonic() < deadline, self._seen
             if select.select([self._ours], [], [], 0.2)[0]:
@@ -275,7 +275,7 @@ class Terminal:
         """End the experiment too, so that a failed test leaves no trial behind."""
         self.process.terminate()
         self.hang_up()
-        self.process.wait(60)
+        self.process.wait(120)
 
     def hang_up(self) -> None:
         if self._open:
@@ -322,7 +322,7 @@ def test_control_c_asks_and_stops_cleanly(project: Path, environment: dict[str, 
         terminal.read_until(b"Stop experiment asked?")
         terminal.process.send_signal(signal.SIGINT)  # a second one is a yes
         terminal.read_until(b"go on later: tune resume asked")
-        assert terminal.process.wait(60) == 130
+        assert terminal.process.wait(120) == 130
     finally:
         terminal.close()
     assert tune("experiment", "status").stdout == "STOPPED\n"
@@ -340,7 +340,7 @@ def test_experiment_outlives_whoever_read_its_progress(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("tune: experiment piped, in ")
@@ -357,7 +357,7 @@ def test_experiment_outlives_its_terminal(project: Path, environment: dict[str, 
         tune("trial", "kill", "0")
         until(lambda: [each["sequence"] for each in trials(tune, "--state", "RUNNING")] == [1, 2])
         tune("stop", "left")
-        status = terminal.process.wait(60)
+        status = terminal.process.wait(120)
         folder = Path(json.loads(tune("experiment", "show", "left", "--json").stdout)["directory"])
         said = (folder / "log" / "manager.stderr").read_text()  # what it would have said to the terminal
         assert status == 0, said
@@ -412,7 +412,7 @@ def test_signal_stops_cleanly_where_nobody_can_be_asked(
     until(lambda: all(each["intermediates"] for each in trials(tune)))
     children = [int(tune("log", "trial", str(number)).stdout.split()[1]) for number in (0, 1)]
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert b"STOPPED" in out
     assert not any(map(is_alive, children))
@@ -431,7 +431,7 @@ def test_completion_knows_live_names(slow: str, environment: dict[str, str], tun
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
         return [line.partition(",")[2] for line in done.stdout.splitlines()]
 
