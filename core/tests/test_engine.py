@@ -27,7 +27,8 @@ from tune_core.services.base import ServiceContext
 from tune_core.services.function import FunctionService, FunctionTrial
 from tune_core.space import SearchSpace
 from tune_core.store.commands import request
-from tune_core.store.directory import create_experiment
+from tune_core.store.directory import create_experiment, list_experiments
+from tune_core.store.events import write_rows
 from tune_core.store.reader import Record
 from tune_core.trial import Attempt, AttemptKey, Ending, Parameters, TrialState
 
@@ -863,6 +864,20 @@ def test_folder_is_removed_when_the_record_cannot_be_begun(lab: Lab) -> None:
     with pytest.raises(ValueError, match="JSON"):
         create_record(lab.directory, parts, {"not JSON": float("nan")})
     assert not lab.directory.path.exists()
+
+
+def test_experiment_is_listed_once_its_record_is_begun(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: list[int] = []
+
+    def write(connection: sqlite3.Connection, rows: list[Any]) -> None:
+        listed.append(len(list(list_experiments())))
+        write_rows(connection, rows)
+
+    monkeypatch.setattr("tune_core.experiment.manager.write_rows", write)
+    create_record(lab.directory, lab.parts(square), None)
+    listed.append(len(list(list_experiments())))
+    assert listed == [0, 1]
+    assert [path.name for path in lab.directory.path.glob("experiment*")] == ["experiment.sqlite"]
 
 
 def test_odd_text_and_numbers_in_a_metric_harm_nobody(lab: Lab) -> None:

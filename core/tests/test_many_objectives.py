@@ -90,7 +90,8 @@ def test_resumed_algorithm_hears_exactly_what_it_heard() -> None:
     told = [(each.values, each.violation) for each in again.heard]
     assert told[:10] == [(each.values, each.violation) for each in tuner.heard]
     assert len(told) == 12
-    assert resumed.record().objectives() == Objectives.of(GOALS, {"cost": {"max": 20}})
+    with resumed.record() as record:
+        assert record.objectives() == Objectives.of(GOALS, {"cost": {"max": 20}})
 
 
 def test_live_view_of_a_resumed_experiment_has_its_front() -> None:
@@ -133,7 +134,8 @@ def test_function_says_what_is_minimised() -> None:
     experiment = minimize(
         lambda p: {"a": p["x"], "b": -p["x"]}, SPACE, objectives=["a", "b"], trials=4, tuner=InOrder()
     )
-    assert experiment.record().objectives().modes == {"a": "minimize", "b": "minimize"}
+    with experiment.record() as record:
+        assert record.objectives().modes == {"a": "minimize", "b": "minimize"}
     assert [trial.value for trial in experiment.front] == [0.0, 1.0, 2.0, 3.0]
     with pytest.raises(TypeError, match="objectives is 'a'"):
         minimize(trade, SPACE, objectives="a", tuner=InOrder())

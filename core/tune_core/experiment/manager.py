@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -61,6 +62,8 @@ class Parts:
 def create_record(directory: ExperimentDirectory, parts: Parts, config: dict[str, Any] | None) -> None:
     """Write the first event of a new experiment; if that fails, its folder is removed again.
 
+    The record has its name only then: whoever lists experiments meanwhile sees none that is half there.
+
     Args:
         config: What `tune resume` builds the parts from again; None if only code can.
     """
@@ -75,14 +78,27 @@ def create_record(directory: ExperimentDirectory, parts: Parts, config: dict[str
         "limits": asdict(settings.limits),
         "version": __version__,
     }
+    unborn = directory.record.with_suffix(".new")
     try:
-        with contextlib.closing(open_writer(directory.record)) as connection:
+        with contextlib.closing(open_writer(unborn)) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE")  # or a part of it might be in another file
             connection.execute("BEGIN IMMEDIATE")
             write_rows(connection, [Event("created", data, time=time.time(), id=1)])
             connection.execute("COMMIT")
+        unborn.rename(directory.record)
+        _sync(directory.path)
     except BaseException:
         delete_experiment(directory)
         raise
+
+
+def _sync(folder: Path) -> None:
+    """Make the names of what is in it durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 async def manage(
