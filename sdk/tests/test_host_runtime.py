@@ -15,7 +15,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from tune.host import End, Identity, Launch, Listener, Problem, Record, Runtime
+from tune.host import End, Identity, Launch, Listener, Problem, Record, Runtime, processes
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="platform: looks into /proc")
 
@@ -311,6 +311,33 @@ def test_nothing_outlives_a_trial_that_ends(host: Host, shape: str) -> None:
     host.start("a", SHAPES[shape] + " until [ -s $DIR/pid ]; do sleep 0.01; done; exit 3", CHILD=CHILD)
     assert host.end("a") == End(3)
     assert not is_alive(host.pid("a"))
+
+
+def test_child_in_the_middle_of_an_exec_does_not_outlive_its_trial(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.start("a", SHAPES["own session"] + " until [ -e $DIR/go-on ]; do sleep 0.01; done; exit 3")
+    child = host.pid("a")
+    marks, hidden = processes._marks, [None] * 8
+
+    def marks_of(process: Any) -> Any:  # which shows none when memory is short or the disk is slow
+        return hidden.pop() if process.pid == child and hidden else marks(process)
+
+    monkeypatch.setattr(processes, "_marks", marks_of)
+    (host.directory / "a" / "go-on").touch()
+    assert host.end("a") == End(3)
+    assert not is_alive(child)
+
+
+def test_process_without_an_environment_is_told_from_one_in_an_exec() -> None:
+    with subprocess.Popen(["sleep", "600"], env={}) as child:
+        try:
+            deadline = time.monotonic() + 90
+            while (found := processes.look(child.pid)) is None or processes._marks(found) is None:
+                assert time.monotonic() < deadline, "it is taken to be in an exec for ever"
+            assert processes._marks(found) == []
+        finally:
+            child.kill()
 
 
 def test_kill_asks_once_and_waits_for_the_answer(host: Host) -> None:

@@ -81,11 +81,9 @@ def look(pid: int) -> Process | None:
     if not _PROC:
         return next((process for process in _ps() if process.pid == pid), None)
     try:
-        stat = _read(f"/proc/{pid}/stat")
+        fields = _stat(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The second field is the program's name in parentheses, which may hold anything.
-    fields = stat[stat.rindex(b")") + 2 :].split()
     return Process(
         pid,
         start=fields[19].decode(),
@@ -235,11 +233,26 @@ def _marks(process: Process) -> list[bytes] | None:
     except PermissionError:  # another user's
         return []
     if not environment:
-        return None
+        return [] if _has_begun(process.pid) else None
     start = environment.find(f"{MARK}=".encode())
     if start < 0:
         return []
     return environment[start + len(MARK) + 1 :].split(b"\0", 1)[0].split(b":")
+
+
+def _has_begun(pid: int) -> bool:
+    """Whether a process is past its `exec`, which is when the place of its environment is set, if empty."""
+    try:
+        return _stat(pid)[48] != b"0"  # env_end, which is the 51st field in proc(5)
+    except (OSError, IndexError):
+        return False  # it ends just now
+
+
+def _stat(pid: int) -> list[bytes]:
+    """The fields of /proc/PID/stat from the third one on."""
+    text = _read(f"/proc/{pid}/stat")
+    # The second field is the program's name in parentheses, which may hold anything.
+    return text[text.rindex(b")") + 2 :].split()
 
 
 def _read(path: str) -> bytes:

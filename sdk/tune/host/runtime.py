@@ -31,7 +31,7 @@ _YOUNG_S = 1.0  # pids do not come round again within this: 32,768 forks
 _RESCAN_S = (0.005, 0.5)  # first and longest pause between looks at what does not end
 _STATUS_S = 1.0  # after SIGKILL to the others, until the first process must have written its status
 _KILL_S = 10.0  # after SIGKILL, until a process is given up (D state)
-_UNSURE_SCANS = 5
+_UNSURE_S = 5.0  # in which a process that is in the middle of an `exec` should be through with it
 
 
 class End(NamedTuple):
@@ -81,11 +81,17 @@ class _Trial:
         self.rescan_at: float | None = None
         self.pause_s = _RESCAN_S[0]
         self.asked: set[tuple[int, str]] = set()  # processes that got their SIGTERM
-        self.unsure = 0
+        self.unsure_since: float | None = None
 
     @property
     def identity(self) -> Identity:
         return self.started.identity
+
+    def has_waited(self, now: float) -> bool:
+        """Nothing of it is found, though not for sure: whether that has been so for long enough."""
+        if self.unsure_since is None:
+            self.unsure_since = now
+        return now - self.unsure_since >= _UNSURE_S
 
 
 class Runtime:
@@ -333,12 +339,11 @@ class Runtime:
             found, sure = processes.find_marked(wanted, self._above_pid(now, due.values()), strange)
         for key, trial in due.items():
             left = found[key] if key in wanted else []
-            if trial.gone and not left and (trial.clean or sure or trial.unsure >= _UNSURE_SCANS):
+            if trial.gone and not left and (trial.clean or sure or trial.has_waited(now)):
                 trial.clean = True
                 trial.rescan_at = None
                 self._dirty[key] = None  # for a last look at its messages
             else:
-                trial.unsure += not left
                 self._end_processes(trial, left, now)
 
     def _above_pid(self, now: float, trials: Any) -> int:
