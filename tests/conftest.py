@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from example_runs import few_images, quick
 from ssh_campaign import campaign
 from ssh_hosts import laboratory
 
-__all__ = ["campaign", "environment", "laboratory", "tune"]
+__all__ = ["campaign", "environment", "few_images", "laboratory", "quick", "tune"]
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def tune(environment: dict[str, str], tmp_path: Path) -> Callable[..., subproces
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=240,
             check=False,
         )
         if status is not None:

@@ -23,6 +23,7 @@ def in_order(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(trials, key=lambda trial: int(trial["sequence"]))
 
 
+@pytest.mark.usefixtures("quick")
 @both_forms("mnist-keras")
 def test_network_of_keras_learns(tmp_path: Path, tune: Tune, name: str, config: str, through: str) -> None:
     trials = run_example(name, config, tmp_path, tune, through, **smaller(name, config, 2))
@@ -35,13 +36,14 @@ def test_network_of_keras_learns(tmp_path: Path, tune: Tune, name: str, config: 
         )  # of 150 images, and of others
 
 
+@pytest.mark.usefixtures("quick")
 @both_forms("mnist-pbt")
 def test_population_goes_on_from_its_checkpoints(
     tmp_path: Path, tune: Tune, name: str, config: str, through: str
 ) -> None:
     tuner = yaml.safe_load((EXAMPLES / name / config).read_text(encoding="utf-8"))["tuner"]
     tuner["classArgs"].update(population_size=2, seed=3)
-    changes = {**smaller(name, config, 4), "tuner": tuner}
+    changes = {**smaller(name, config, 4), "tuner": tuner, "trialConcurrency": 1}
     trials = in_order(run_example(name, config, tmp_path, tune, through, **changes))
     first, second = trials[:2], trials[2:]
     saved = {trial["parameters"]["save_checkpoint_dir"] for trial in first}
@@ -67,6 +69,7 @@ def test_checkpoint_keeps_what_was_learnt_but_not_the_parameters(tmp_path: Path)
     assert (group["lr"], group["momentum"]) == (0.02, 0.9)
 
 
+@pytest.mark.usefixtures("quick")
 @both_forms("mnist-networkmorphism")
 def test_networks_grow_out_of_those_before(
     tmp_path: Path, tune: Tune, name: str, config: str, through: str

@@ -10,12 +10,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
-__all__ = ["EXAMPLES", "Tune", "both_forms", "budget", "command_of", "copy_example", "run_example"]
+__all__ = [
+    "EXAMPLES",
+    "MNIST",
+    "Tune",
+    "both_forms",
+    "budget",
+    "command_of",
+    "copy_example",
+    "few_images",
+    "quick",
+    "run_example",
+]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+MNIST = Path(os.environ.get("TUNE_SHARED", "/nowhere"), "data", "mnist", "mnist.npz")
 WAYS = (("config.yml", "tune run"), ("config_v1.yml", "nnictl create"))
 OTHER_WAYS = (("config_v1.yml", "tune run"), ("config.yml", "nnictl create"))
 EVERY_WAY = os.environ.get("TUNE_TEST_EVERY_WAY", "") not in {"", "0"}
@@ -48,12 +61,32 @@ def command_of(name: str, config: str) -> str:
     return command
 
 
-def copy_example(name: str, folder: Path, config: str = "config.yml", **changes: object) -> None:
+@pytest.fixture(scope="session")
+def few_images(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """A folder with a tenth of MNIST: reading the test images takes longer than these tests train."""
+    if not MNIST.is_file():
+        return None
+    folder = tmp_path_factory.mktemp("mnist")
+    with np.load(MNIST, allow_pickle=False) as content:
+        np.savez(folder / "mnist.npz", **{key: content[key][: len(content[key]) // 10] for key in content})
+    return folder
+
+
+@pytest.fixture
+def quick(few_images: Path | None, environment: dict[str, str]) -> None:
+    """Examples see only a tenth of MNIST."""
+    if few_images:
+        environment["MNIST_DIR"] = str(few_images)
+
+
+def copy_example(
+    name: str, folder: Path, config: str = "config.yml", *, seed: int = 3, **changes: object
+) -> None:
     """Copy an example into `folder`, with `changes` at the top of its configuration, and a seed."""
     shutil.copytree(EXAMPLES / name, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     content = yaml.safe_load((folder / config).read_text(encoding="utf-8"))
     algorithm = content["tuner"] if "tuner" in content else content["advisor"]
-    algorithm.setdefault("classArgs", {}).setdefault("seed", 3)  # which both versions have there
+    algorithm.setdefault("classArgs", {}).setdefault("seed", seed)  # which both versions have there
     (folder / config).write_text(yaml.safe_dump({**content, **changes}), encoding="utf-8")
 
 
@@ -65,6 +98,7 @@ def run_example(
     Args:
         tune: The fixture of that name, with `folder` for a working directory.
         through: `tune run`, or `nnictl create`, which leaves the experiment to itself.
+        changes: See `copy_example`.
     """
     copy_example(name, folder, config, **changes)
     if through == "tune run":
@@ -79,7 +113,8 @@ def _create(config: str, tune: Tune) -> None:
     tune("create", "--config", config, program="nnictl")
     try:
         tune("view")  # until it has ended
-    finally:
-        tune("stop", "--all", status=None)  # which it needs only if waiting failed
+    except BaseException:
+        tune("stop", "--all", status=None)
+        raise
     status = tune("experiment", "status", program="nnictl")
     assert json.loads(status.stdout)["status"] == "DONE"
