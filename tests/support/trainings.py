@@ -34,7 +34,7 @@ def reports_in(text: str) -> tuple[list[float], list[float]]:
     return [float(value) for value in found[0]], [float(value) for value in found[1]]
 
 
-def check_example(readme: Path, folder: Path, *, epochs: int, above: float) -> None:
+def check_example(readme: Path, folder: Path, *, epochs: int, above: float, seed: int = 0) -> None:
     """Run the script and the configuration of `readme` in `folder`, with one trial.
 
     Args:
@@ -42,12 +42,13 @@ def check_example(readme: Path, folder: Path, *, epochs: int, above: float) -> N
         folder: Empty; of this test alone.
         epochs: The least number of intermediate results of the trial. The final result is the best one.
         above: What the final result has to exceed.
+        seed: Of the experiment: what the trial is given depends on it.
     """
     scripts = re.findall(r"^```(\w+)\n(.*?)^```$", readme.read_text(), flags=re.M | re.S)
     texts = dict(reversed(scripts))
     (folder / "train.py").write_text(texts["python"])
     config = texts["yaml"].replace("maxTrialNumber: 20", "maxTrialNumber: 1")
-    (folder / "config.yml").write_text(f"{config}seed: 0\n")
+    (folder / "config.yml").write_text(f"{config}seed: {seed}\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TUNE_HOME", str(folder / "home"))
         patch.chdir(folder)
