@@ -51,7 +51,7 @@ def project(hosts: list[Host], tmp_path: Path) -> Path:
         "tuner": {"name": "Random"},
         "trainingService": {
             "platform": "remote",
-            "machineList": [host.machine() for host in hosts],
+            "machineList": [host.machine(trialConcurrency=1) for host in hosts],
             "killGrace": 1,
         },
     }

@@ -48,22 +48,29 @@ def python(environment: dict[str, str], *arguments: str, cwd: Path = ROOT) -> st
     return done.stdout
 
 
-@pytest.fixture
-def climb(tmp_path: Path, environment: dict[str, str]) -> Path:
-    """tune-climb, installed beside everything else for this test alone."""
-    site = tmp_path / "site"
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tune-climb, installed from its own."""
+    site = tmp_path_factory.mktemp("site")
     options = ["--no-deps", "--no-build-isolation", "--no-index", "--target", str(site)]
-    python(environment, "-m", "pip", "install", "-q", *options, str(FOLDER))
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(site), environment.get("PYTHONPATH")]))
+    python(dict(os.environ), "-m", "pip", "install", "-q", *options, str(FOLDER))
     return site
 
 
-def test_third_party_plugin_passes_its_own_tests(climb: Path, environment: dict[str, str]) -> None:
+@pytest.fixture
+def climb(site: Path, environment: dict[str, str]) -> None:
+    """tune-climb, installed beside everything else for this test alone."""
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(site), environment.get("PYTHONPATH")]))
+
+
+@pytest.mark.usefixtures("climb")
+def test_third_party_plugin_passes_its_own_tests(environment: dict[str, str]) -> None:
     report = python(environment, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=FOLDER)
     assert "passed" in report
 
 
-def test_third_party_plugin_runs_an_experiment(climb: Path, tmp_path: Path, tune: Tune) -> None:
+@pytest.mark.usefixtures("climb")
+def test_third_party_plugin_runs_an_experiment(tmp_path: Path, tune: Tune) -> None:
     (tmp_path / "config.yml").write_text(CONFIG)
     (tmp_path / "train.py").write_text(TRAIN)
     listed = tune("plugins", "list").stdout
@@ -76,7 +83,8 @@ def test_third_party_plugin_runs_an_experiment(climb: Path, tmp_path: Path, tune
     assert best
 
 
-def test_third_party_command_is_part_of_the_help(climb: Path, tune: Tune) -> None:
+@pytest.mark.usefixtures("climb")
+def test_third_party_command_is_part_of_the_help(tune: Tune) -> None:
     assert "curve" in tune("--help").stdout
 
 
