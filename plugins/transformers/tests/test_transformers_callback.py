@@ -129,5 +129,5 @@ def test_first_process_alone_reports(options: dict[str, Any], reports: Reports) 
 
 
 def test_example_runs_as_an_experiment(tmp_path: Path) -> None:
-    # A learning rate of 0.005, with which it learns from wherever it begins; from 0.015 one in eight does not.
+    # A learning rate of 0.005, with which it learns from wherever it begins; of 0.015 one in 8 does not.
     check_example(README, tmp_path, epochs=5, above=0.9, seed=6)
