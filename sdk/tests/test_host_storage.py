@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -157,7 +158,7 @@ def test_removal_ends_trials_and_leaves_nothing(host: Any) -> None:
     answer = removed(connection, None)
     assert (sorted(answer["experiments"]), answer["skipped"]) == (["exp", "killed"], [])
     assert [pid for pid in pids if is_alive(pid)] == []
-    assert kept.process.wait(90) == 0
+    assert kept.process.wait(90) in (0, -signal.SIGKILL)  # it was asked, and made to after two seconds
     assert not host.root.exists()
     assert connection.is_served()
 
