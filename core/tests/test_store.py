@@ -279,6 +279,32 @@ def test_network_file_systems_get_the_safe_journal(
     connection.close()
 
 
+def test_killed_writer_on_a_network_file_system_leaves_what_can_be_read(
+    folder: ExperimentDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "network_filesystem", lambda _: "nfs4")
+
+    async def work(writer: Writer) -> None:
+        await writer.append(proposed(0), ended(0, 0.5))
+
+    write(folder, work)
+    script = f"""
+import os, signal, sqlite3
+connection = sqlite3.connect({str(folder.record)!r}, isolation_level=None)
+connection.execute("PRAGMA cache_size = 1")  # so that pages are written before the end
+connection.execute("BEGIN IMMEDIATE")
+connection.execute("UPDATE trial SET value = 9")
+for number in range(100, 200):
+    connection.execute("INSERT INTO event VALUES (?, 0, 'x', NULL, ?)", (number, "x" * 5000))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", script], check=False, timeout=120)
+    assert folder.record.with_name(f"{folder.record.name}-journal").stat().st_size > 0
+    with Record(folder) as record:
+        assert record.trial(0).value == 0.5
+    assert not folder.record.with_name(f"{folder.record.name}-journal").exists()
+
+
 def test_second_manager_is_refused_and_told_who_has_it(folder: ExperimentDirectory) -> None:
     lock = ManagerLock(folder.lock)
     try:

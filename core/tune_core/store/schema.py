@@ -6,6 +6,7 @@ numbering. `trial` and `state` are views on them, kept up to date in the same tr
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -115,6 +116,8 @@ def open_reader(path: Path) -> sqlite3.Connection:
     """
     if not path.exists():
         raise ExperimentNotFoundError(f"{path}: there is no experiment record here")
+    if path.with_name(f"{path.name}-journal").exists():
+        _roll_back(path)
     base = path.resolve().as_uri()
     # A copy on a read-only medium has nowhere to put the shared memory of WAL; immutable needs none.
     modes = ("mode=ro", "immutable=1") if not os.access(path.parent, os.W_OK) else ("mode=ro",)
@@ -135,6 +138,18 @@ def open_reader(path: Path) -> sqlite3.Connection:
             raise
         return connection
     raise AssertionError("the last mode either returned or raised")
+
+
+def _roll_back(path: Path) -> None:
+    """Undo what a writer that was killed has half written, which who only reads may not do.
+
+    Leaves a writer that lives alone. There is such a journal on network file systems, and in the first
+    moments of an experiment.
+    """
+    with contextlib.suppress(sqlite3.OperationalError):  # another's file, a writer that takes its time
+        rescue = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=10.0)
+        with contextlib.closing(rescue):
+            rescue.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
 def _damaged(path: Path, err: Exception) -> str:
