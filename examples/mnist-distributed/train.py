@@ -124,7 +124,10 @@ def main():
     if job == "chief":
         train(cluster, args, {**DEFAULTS, **tune.get_next_parameter()})
     else:
-        tf.distribute.Server(cluster, job_name=job, task_index=index, protocol="grpc").join()
+        # A thread for each that may wait for another; else, on a machine with few cores, all wait for ever.
+        threads = max(len(cluster["worker"]) + 1, os.cpu_count() or 1)
+        config = tf.compat.v1.ConfigProto(inter_op_parallelism_threads=threads)
+        tf.distribute.Server(cluster, job_name=job, task_index=index, protocol="grpc", config=config).join()
 
 
 if __name__ == "__main__":
