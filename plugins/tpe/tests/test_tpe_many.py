@@ -176,7 +176,7 @@ def test_constraint_is_kept_where_the_best_breaks_it() -> None:
         loss, distance = sum((each - 0.7) ** 2 for each in x), math.dist(x, [0.2] * 4)
         study.tell(asked, {"default": loss, "distance": distance})
         feasible.append(asked.is_feasible)
-    assert sum(feasible[:20]) < 8
+    assert sum(feasible[60:]) > 20  # of 60. Seeds: 32 to 42; the disc is less than 0.13 of the space
     assert study.best is not None
     assert study.best.value is not None
     assert 0.36 - 1e-9 <= study.best.value < 0.46
