@@ -358,7 +358,8 @@ def test_new_plugins_pass_their_own_tests(tmp_path: Path, capsys: pytest.Capture
         assert main(["plugins", "new", f"demo-{kind}", "--kind", kind]) == 0
         folders.append(tmp_path / f"tune-demo-{kind}")
     assert "tune-demo-tuner/tune_demo_tuner/__init__.py" in capsys.readouterr().out
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}  # whatever else is installed
+    environment = {**os.environ, **alone, "PYTHONPATH": os.pathsep.join(map(str, folders))}
     options = ["-q", "-p", "no:cacheprovider", "-W", "error", "--rootdir", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *folders],
