@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -41,16 +42,24 @@ def tune(environment: dict[str, str], tmp_path: Path) -> Callable[..., subproces
         *arguments: str, cwd: Path = tmp_path, status: int | None = 0, program: str = "tune"
     ) -> subprocess.CompletedProcess[str]:
         script = str(Path(sys.executable).with_name(program))
-        done = subprocess.run(
-            [sys.executable, "-m", "tune_core", *arguments] if program == "tune" else [script, *arguments],
+        command = [sys.executable, "-m", "tune_core"] if program == "tune" else [script]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(
+            [*command, *arguments],
             cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=pipe,
+            stderr=pipe,
             text=True,
-            timeout=240,
-            check=False,
-        )
+        ) as process:
+            try:
+                out, err = process.communicate(timeout=240)
+            except subprocess.TimeoutExpired:
+                process.terminate()  # which ends its trials, too
+                out, err = process.communicate(timeout=30)
+                pytest.fail(f"it takes more than 240 s: {shlex.join(arguments)}\n{out}\n{err}")
+        done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
         if status is not None:
             assert done.returncode == status, f"{done.stdout}\n{done.stderr}"
         return done

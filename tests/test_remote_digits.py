@@ -40,7 +40,7 @@ def digits(folder: Path, **changes: Any) -> list[tuple[dict[str, Any], float | N
     ]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_same_seed_tries_the_same_here_and_on_three_hosts(
     laboratory: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
