@@ -68,9 +68,8 @@ class _Limits:
             if self._own.depth == 0:
                 if self._own.limiter is not None:
                     self._own.limiter.restore()
-                if (
-                    self._torch_threads is not None
-                ):  # of this thread, and of those that begin with torch later
+                if self._torch_threads is not None:
+                    # Of this thread, and of those that begin with torch later.
                     sys.modules["torch"].set_num_threads(self._torch_threads)
             if self._inside == 0:
                 self._torch_threads = None

@@ -146,7 +146,8 @@ def _roll_back(path: Path) -> None:
     Leaves a writer that lives alone. There is such a journal on network file systems, and in the first
     moments of an experiment.
     """
-    with contextlib.suppress(sqlite3.OperationalError):  # another's file, a writer that takes its time
+    # Another's file, a writer that takes its time; what is damaged is said by whoever reads it then.
+    with contextlib.suppress(sqlite3.DatabaseError):
         rescue = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=10.0)
         with contextlib.closing(rescue):
             rescue.execute("SELECT count(*) FROM sqlite_master").fetchone()
