@@ -156,7 +156,7 @@ def test_full_disk_stops_nothing_for_good(tmp_path: Path, monkeypatch: pytest.Mo
                 "trialCodeDirectory": str(tmp_path),
                 "trialConcurrency": 2,
                 "maxTrialNumber": 30,
-                "trialRetry": {"failed": 20},
+                "trialRetry": {"failed": 1000},  # however long it is full
                 "failureBrake": None,
                 "tuner": {"name": "Random"},
                 "trainingService": {"platform": "local"},
