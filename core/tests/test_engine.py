@@ -838,8 +838,12 @@ def test_platform_that_cannot_be_used_is_in_the_record(lab: Lab) -> None:
     parts = lab.parts(square)
     parts.service = Closed(square)
     create_record(lab.directory, parts, None)
+    others = set(threading.enumerate())
     with pytest.raises(TrainingServiceError, match="the cluster refuses us"):
         asyncio.run(manage(lab.directory, parts))
+    for each in set(threading.enumerate()) - others:
+        each.join(60)
+        assert not each.is_alive(), f"{each.name} is left"
     assert (lab.state("status"), lab.state("reason")) == ("ERROR", "the cluster refuses us")
     assert lab.run(square) == "DONE"
 

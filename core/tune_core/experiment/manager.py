@@ -132,6 +132,7 @@ async def manage(
         cleanup.push(_record_failure(writer))
         _refuse_leftovers(directory, writer, taken)
         engine = await _prepare(directory, parts, writer, lock)
+        cleanup.push_async_callback(engine.advice.end, within_s=0.0)  # where it does not come to run
         started = {**manager_identity(), "version": __version__, "run_seconds": engine.elapsed_s()}
         writer.append(Event("manager_started", started))
         cleanup.callback(lambda: writer.append(Event("manager_ended", {"status": engine.status})))
