@@ -237,13 +237,23 @@ def test_deletion_is_asked_for(project: Path, tune: Tune, environment: dict[str,
 def take_terminal() -> None:
     """Make standard input the terminal whose end is told by SIGHUP."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
+
+
+def take_terminal_but_ignore_its_end() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 class Terminal:
     """`tune` in a terminal of its own."""
 
     def __init__(
-        self, environment: dict[str, str], folder: Path, *arguments: str, controlling: bool = False
+        self,
+        environment: dict[str, str],
+        folder: Path,
+        *arguments: str,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         self._ours, theirs = pty.openpty()
         self._seen = b""
@@ -255,7 +265,7 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            preexec_fn=take_terminal if controlling else None,  # noqa: PLW1509 (no thread runs here)
+            preexec_fn=prepare,  # noqa: PLW1509 (no thread runs here)
         )
         os.close(theirs)
         self._open = True
@@ -347,9 +357,19 @@ def test_experiment_outlives_whoever_read_its_progress(
     assert tune("experiment", "status", "piped").stdout == "DONE\n"
 
 
-def test_experiment_outlives_its_terminal(project: Path, environment: dict[str, str], tune: Tune) -> None:
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        pytest.param(take_terminal, id="told by SIGHUP"),
+        pytest.param(take_terminal_but_ignore_its_end, id="ignored"),
+        pytest.param(None, id="not told"),  # as of a background job, after `disown`
+    ],
+)
+def test_experiment_outlives_its_terminal(
+    project: Path, environment: dict[str, str], tune: Tune, prepare: Callable[[], None] | None
+) -> None:
     (project / "trial.py").write_text(SLOW)
-    terminal = Terminal(environment, project, "run", "config.yml", "--id", "left", controlling=True)
+    terminal = Terminal(environment, project, "run", "config.yml", "--id", "left", prepare=prepare)
     try:
         terminal.read_until(b"2 running")
         terminal.hang_up()

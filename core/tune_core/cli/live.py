@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import time
@@ -96,7 +97,9 @@ class _Sturdy:
         try:
             action(self._display)
         except OSError:
-            self._display = None
+            gone, self._display = self._display, None
+            with contextlib.suppress(OSError):  # what is printed goes through it until its end
+                gone.__exit__(None, None, None)
 
 
 class _Lines:

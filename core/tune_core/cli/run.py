@@ -263,7 +263,6 @@ class _Signals:
     def __init__(self, output: Path) -> None:
         self.interrupted = 0
         self.terminated = False
-        self.hung_up = False
         self.stopping = False
         self._output = output
         self._terminals = [number for number in (0, 1, 2) if os.isatty(number)]
@@ -281,12 +280,18 @@ class _Signals:
     def _note(self, received: int, _frame: FrameType | None) -> None:
         if self.stopping and received == signal.SIGINT:
             # Safe at any moment: the record is on disk, and trials that live on are taken over.
-            os.write(2, b"\ntune: left; `tune resume` takes over what is still running\n")
+            with suppress(OSError):
+                os.write(2, b"\ntune: left; `tune resume` takes over what is still running\n")
             os._exit(130)
         if received == signal.SIGINT:
             self.interrupted += 1
         else:
             self.terminated = True
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether the terminal went away, of which there may be no signal: after `disown`, say."""
+        return not all(map(os.isatty, self._terminals))
 
     def write_to_file(self) -> None:
         """If the terminal went away: print to the file from now on."""
@@ -297,7 +302,6 @@ class _Signals:
 
     def _hang_up(self, _received: int, _frame: FrameType | None) -> None:
         # The display may be drawing just now; what it draws is not for the file.
-        self.hung_up = True
         self._connect(os.open(os.devnull, os.O_RDWR), self._terminals)
 
     def _connect(self, descriptor: int, terminals: Sequence[int]) -> None:
