@@ -19,27 +19,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from leave import WAIT_FOR_LEAVE, Leave
 
 from tune_core import Experiment, Record, TrialState
 from tune_core.store.directory import ExperimentDirectory
 
-TRIAL = """
-import json, os, sys, time
-import tune
+TRIAL = (
+    WAIT_FOR_LEAVE
+    + """
 
 def note(*words):
     line = json.dumps([tune.get_trial_id(), int(os.environ["TUNE_TRIAL_ATTEMPT"]), os.getpid(), *words])
     descriptor = os.open(os.environ["JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(descriptor, line.encode() + b"\\n")
     os.close(descriptor)
-
-def wait_for_leave(step):
-    while True:
-        with open(os.environ["LEAVE"]) as file:
-            trials, steps = json.load(file)
-        if tune.get_sequence_id() < trials or step < steps:
-            return
-        time.sleep(0.005)
 
 note("start")
 parameters = tune.get_next_parameter()
@@ -52,6 +45,7 @@ wait_for_leave(3)
 tune.report_final_result(value)
 note("final", value)
 """
+)
 
 
 class Lab:
@@ -61,8 +55,8 @@ class Lab:
         self, folder: Path, *, trials: int, concurrency: int, step_s: float = 0.0, seed: int = 7
     ) -> None:
         folder.mkdir()
-        self.journal, self.leave = folder / "journal", folder / "leave"
-        self.allow(trials)
+        self.journal, self.leave = folder / "journal", Leave(folder / "leave")
+        self.leave.give(trials)
         self.trials_wanted = trials
         self.kills = 0
         (folder / "trial.py").write_text(TRIAL, encoding="utf-8")
@@ -77,7 +71,7 @@ class Lab:
             "maxTrialNumber": trials,
             "trialEnvironment": {
                 "JOURNAL": str(self.journal),
-                "LEAVE": str(self.leave),
+                "LEAVE": str(self.leave.path),
                 "STEP_S": str(step_s),
             },
             "tuner": {"name": "TPE", "classArgs": {"optimize_mode": "minimize", "seed": seed}},
@@ -85,12 +79,6 @@ class Lab:
             "experimentWorkingDirectory": str(folder / "experiments"),
         }
         self.directory: ExperimentDirectory = Experiment(config).directory
-
-    def allow(self, trials: int, steps: int = 0) -> None:
-        """Let so many trials go to their end, and the others report so many steps and then wait."""
-        new = self.leave.with_suffix(".new")
-        new.write_text(json.dumps([trials, steps]), encoding="utf-8")
-        new.replace(self.leave)
 
     def manager(self, *wrapper: str) -> subprocess.Popen[bytes]:
         """Start one, in a session of its own so that a kill hits nothing else."""
@@ -106,7 +94,7 @@ class Lab:
 
     def finish(self) -> None:
         """Let a manager bring all trials to their end."""
-        self.allow(self.trials_wanted)
+        self.leave.give(self.trials_wanted)
         manager = self.manager()
         assert manager.wait(timeout=120) == 0, self.errors()
 
@@ -175,7 +163,7 @@ def test_ten_kills_at_random_moments(tmp_path: Path) -> None:
     lab = Lab(tmp_path / "lab", trials=100, concurrency=4, step_s=0.01)
     moments = random.Random(11)
     while lab.kills < 10:
-        lab.allow(9 * (lab.kills + 1))  # so that there is something to do until the last kill
+        lab.leave.give(9 * (lab.kills + 1))  # so that there is something to do until the last kill
         manager = lab.manager()
         if lab.kills % 3 == 2:
             # Early: while it recovers, in the middle of replay and adoption.
@@ -194,7 +182,7 @@ def test_killed_experiment_proposes_what_an_undisturbed_one_does(tmp_path: Path)
     undisturbed.finish()
     killed = Lab(tmp_path / "killed", trials=16, concurrency=1)
     for trials in (3, 8, 13):  # the model proposes from the seventh on
-        killed.allow(trials + 2)
+        killed.leave.give(trials + 2)
         manager = killed.manager()
         wait_until(lambda trials=trials: len(killed.history()) >= 2 * trials, f"{trials} trials")
         killed.kill(manager)
@@ -205,16 +193,16 @@ def test_killed_experiment_proposes_what_an_undisturbed_one_does(tmp_path: Path)
 
 def test_running_trials_are_adopted_not_restarted(tmp_path: Path) -> None:
     lab = Lab(tmp_path / "lab", trials=3, concurrency=3)
-    lab.allow(0, steps=1)
+    lab.leave.give(0, steps=1)
     manager = lab.manager()
     wait_until(lambda: lab.reported() == [1, 1, 1], "three running trials")
     lab.kill(manager)
     processes = {pid for _, _, pid, *_ in lab.history()}
     assert all(Path(f"/proc/{pid}").exists() for pid in processes), "a trial died with its manager"
-    lab.allow(0, steps=2)
+    lab.leave.give(0, steps=2)
     manager = lab.manager()
     wait_until(lambda: lab.reported() == [2, 2, 2], "a manager that listens to them")
-    lab.allow(3)
+    lab.leave.give(3)
     assert manager.wait(timeout=120) == 0, lab.errors()
     lab.check()
     assert {pid for _, _, pid, *_ in lab.history()} == processes
@@ -224,11 +212,11 @@ def test_running_trials_are_adopted_not_restarted(tmp_path: Path) -> None:
 
 def test_trials_that_ended_without_a_manager_count(tmp_path: Path) -> None:
     lab = Lab(tmp_path / "lab", trials=2, concurrency=2)
-    lab.allow(0)
+    lab.leave.give(0)
     manager = lab.manager()
     wait_until(lambda: len(lab.history()) == 2, "two running trials")
     lab.kill(manager)
-    lab.allow(2)
+    lab.leave.give(2)
     wait_until(lambda: len(lab.history()) == 4, "both to end by themselves")
     lab.finish()
     lab.check()
@@ -236,7 +224,7 @@ def test_trials_that_ended_without_a_manager_count(tmp_path: Path) -> None:
 
 def test_second_manager_is_refused(tmp_path: Path) -> None:
     lab = Lab(tmp_path / "lab", trials=2, concurrency=1)
-    lab.allow(0)
+    lab.leave.give(0)
     manager = lab.manager()
     try:
         wait_until(lambda: len(lab.history()) == 1, "the first manager")

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not can_isolate(), reason="platform: needs root 
 def test_cable_that_is_cut_for_forty_seconds(laboratory: Laboratory, campaign: Make) -> None:
     hosts = [laboratory.add() for _ in range(2)]
     lab = campaign([host.machine(trialConcurrency=2) for host in hosts], trials=4, concurrency=4)
-    lab.allow(0, steps=1)
+    lab.leave.give(0, steps=1)
     manager = lab.manage()
     await_that(lambda: lab.reported() == [1, 1, 1, 1], "four trials running")
     hosts[0].cut()
@@ -32,7 +32,7 @@ def test_cable_that_is_cut_for_forty_seconds(laboratory: Laboratory, campaign: M
     # One of its trials ends while nobody is there to hear of it, and one goes on.
     first, _ = [note.trial for note in lab.history() if note.host == hosts[0].name]
     with lab.record() as record:
-        lab.allow(1 + next(trial.sequence for trial in record.trials() if trial.id == first), steps=2)
+        lab.leave.give(1 + next(trial.sequence for trial in record.trials() if trial.id == first), steps=2)
     await_that(lambda: first in [note.trial for note in lab.history() if note.what == "final"], "its end")
     time.sleep(max(0.0, healed - time.monotonic()))  # how long it is cut
     hosts[0].heal()
@@ -47,15 +47,15 @@ def test_cable_that_is_cut_for_forty_seconds(laboratory: Laboratory, campaign: M
 def test_sshd_is_killed(sessions: bool, laboratory: Laboratory, campaign: Make) -> None:
     host = laboratory.add()
     lab = campaign([host.machine()], trials=4, concurrency=2)
-    lab.allow(0, steps=1)
+    lab.leave.give(0, steps=1)
     manager = lab.manage()
     await_that(lambda: lab.reported() == [1, 1], "two trials running")
     host.stop_sshd(sessions=sessions)
     if sessions:
         await_that(lambda: "cannot be reached" in lab.trouble(), "that it is said")
-        lab.allow(0, steps=2)
+        lab.leave.give(0, steps=2)
     else:
-        lab.allow(0, steps=2)
+        lab.leave.give(0, steps=2)
         await_that(lambda: lab.reported() == [2, 2], "what comes through the session that is open")
     host.start_sshd()
     lab.finish(manager)
@@ -68,7 +68,7 @@ def test_host_is_powered_off_for_good(laboratory: Laboratory, campaign: Make) ->
     gone, stays = (laboratory.add() for _ in range(2))
     machines = [host.machine(trialConcurrency=2) for host in (gone, stays)]
     lab = campaign(machines, trials=6, concurrency=4, lostAfter=3)
-    lab.allow(0, steps=1)
+    lab.leave.give(0, steps=1)
     manager = lab.manage()
     await_that(lambda: lab.running() == 4, "four trials running")
     gone.power_off()
@@ -89,7 +89,7 @@ def test_nothing_is_lost_when_it_is_the_network_here(laboratory: Laboratory, cam
     machines = [host.machine(trialConcurrency=2) for host in hosts]
     # Once one of them is back, the other has so long to come, too.
     lab = campaign(machines, trials=4, concurrency=4, lostAfter=15)
-    lab.allow(0, steps=1)
+    lab.leave.give(0, steps=1)
     manager = lab.manage()
     await_that(lambda: lab.running() == 4, "four trials running")
     for host in hosts:
@@ -107,7 +107,7 @@ def test_nothing_is_lost_when_it_is_the_network_here(laboratory: Laboratory, cam
 def test_host_is_started_anew(laboratory: Laboratory, campaign: Make) -> None:
     host = laboratory.add()
     lab = campaign([host.machine()], trials=4, concurrency=2)
-    lab.allow(0, steps=1)
+    lab.leave.give(0, steps=1)
     manager = lab.manage()
     await_that(lambda: lab.running() == 2, "two trials running")
     host.power_off()
@@ -122,7 +122,7 @@ def test_host_is_started_anew(laboratory: Laboratory, campaign: Make) -> None:
 def test_more_trials_than_sessions(allowed: int, laboratory: Laboratory, campaign: Make) -> None:
     host = laboratory.add(sshd={"MaxSessions": allowed})
     lab = campaign([host.machine()], trials=12, concurrency=12)
-    lab.allow(0, steps=1)
+    lab.leave.give(0, steps=1)
     manager = lab.manage()
     await_that(lambda: lab.running() == 12, "twelve trials at once")
     lab.finish(manager)
@@ -141,7 +141,7 @@ def test_full_disk_sends_trials_elsewhere(
     machines = [full.machine(directory="/small/tune-trials"), other.machine(trialConcurrency=2)]
     code = {"data.bin": random.Random(1).randbytes(8 << 20)}
     lab = campaign(machines, trials=6, concurrency=4, code=code)
-    lab.allow(0)
+    lab.leave.give(0)
     manager = lab.manage()
     said = await_that(
         lambda: "No space left" in (said := lab.trouble()) and said, f"that there is no room for {what}"
@@ -160,11 +160,11 @@ def test_disk_that_fills_up_in_mid_trial(laboratory: Laboratory, campaign: Make)
     host = laboratory.add(tmpfs={"/small": "size=8m"})
     machine = host.machine(directory="/small/tune-trials")
     lab = campaign([machine], trials=4, concurrency=2, steps=(400,), step_s=0.001)
-    lab.allow(0, steps=100)
+    lab.leave.give(0, steps=100)
     manager = lab.manage()
     await_that(lambda: lab.reported() == [100, 100], "two trials in the middle")
     host.run("sh", "-c", "cat /dev/zero > /small/filler", check=False)
-    lab.allow(4)
+    lab.leave.give(4)
     seen = [(time.monotonic(), _metrics(lab))]  # when it changed last
     await_that(lambda: _rests(lab, seen, 2.0), "trials that wait for space")
     assert lab.running() == 2
@@ -194,7 +194,7 @@ def test_manager_is_killed_at_random_moments(laboratory: Laboratory, campaign: M
     lab = campaign([host.machine() for host in hosts], trials=90, concurrency=6, step_s=0.02)
     moments = random.Random(5)
     for number in range(8):
-        lab.allow(11 * (number + 1))  # so that there is something to do until the last kill
+        lab.leave.give(11 * (number + 1))  # so that there is something to do until the last kill
         manager = lab.manage()
         if number % 3 == 2:  # while it connects, replays, adopts
             time.sleep(moments.uniform(0.2, 1.2))
@@ -273,7 +273,7 @@ def test_manager_is_killed_in_a_burst_of_metrics(laboratory: Laboratory, campaig
     machines = [host.machine() for host in hosts]
     lab = campaign(machines, trials=3, concurrency=3, steps=(10_000,))
     for seen in (500, 6_000, 15_000):
-        lab.allow(0, steps=seen // 2)  # of each of three: more than is waited for
+        lab.leave.give(0, steps=seen // 2)  # of each of three: more than is waited for
         manager = lab.manage()
         await_that(lambda seen=seen: _metrics(lab) > seen, "a part of the metrics")
         lab.kill(manager)
@@ -291,7 +291,7 @@ def _metrics(lab: Campaign) -> int:
 def test_manager_that_never_comes_back(laboratory: Laboratory, campaign: Make) -> None:
     host = laboratory.add()
     lab = campaign([host.machine()], trials=2, concurrency=2, lease=4)
-    lab.allow(0)
+    lab.leave.give(0)
     manager = lab.manage()
     await_that(lambda: lab.running() == 2, "two trials running")
     lab.kill(manager)

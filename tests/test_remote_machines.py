@@ -98,7 +98,7 @@ def test_clock_may_be_wrong(clock: str, laboratory: Laboratory, campaign: Make) 
     began = time.time()
     machines = [host.machine(trialConcurrency=2) for host in hosts]
     lab = campaign(machines, trials=4, concurrency=4, steps=(4,), step_s=0.25)
-    lab.allow(0)
+    lab.leave.give(0)
     manager = lab.manage()
     await_that(lambda: lab.running() == 4, "four trials running")
     lab.finish(manager)
@@ -123,7 +123,7 @@ def test_home_may_be_shared(laboratory: Laboratory, campaign: Make) -> None:
     hosts = [laboratory.add(home=home) for _ in range(3)]
     machines = [host.machine(trialConcurrency=2) for host in hosts]
     lab = campaign(machines, trials=12, concurrency=6, code=bulky_code())
-    lab.allow(0)
+    lab.leave.give(0)
     manager = lab.manage()
     await_that(lambda: lab.running() == 6, "two trials on each")
     lab.finish(manager)
@@ -138,7 +138,7 @@ def test_trials_end_on_all_hosts_that_share_a_home(laboratory: Laboratory, campa
     hosts = [laboratory.add(home=home) for _ in range(3)]
     machines = [host.machine(trialConcurrency=2) for host in hosts]
     lab = campaign(machines, trials=6, concurrency=6, code=bulky_code())
-    lab.allow(0)
+    lab.leave.give(0)
     manager = lab.manage()
     await_that(lambda: lab.running() == 6, "six trials running")
     assert {note.host for note in lab.history()} == {host.name for host in hosts}
@@ -187,7 +187,7 @@ def test_gpus_are_given_to_one_trial_each(laboratory: Laboratory, campaign: Make
         hosts[1].machine(preCommand=f"{path} CUDA_VISIBLE_DEVICES=GPU-1a"),  # one of its three
     ]
     lab = campaign(machines, trials=9, concurrency=6, gpus=1, command=NOTED)
-    lab.allow(0)
+    lab.leave.give(0)
     manager = lab.manage()
     await_that(lambda: lab.running() == 3, "a trial on each GPU")
     await_that(lambda: lab.trouble().count("is held by trial") >= 3, "that others wait for them")

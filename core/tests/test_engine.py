@@ -383,8 +383,9 @@ def test_duration_ends_submitting_but_not_trials(lab: Lab) -> None:
 def test_trial_that_could_not_start_in_time_runs_on_resume(lab: Lab) -> None:
     class Slow(Draws):
         def generate_parameters(self, parameter_id: int) -> Parameters | None:
-            assert lab.engine is not None
-            until(lambda: lab.engine.elapsed_s() > 0.2)  # type: ignore[union-attr]
+            engine = lab.engine
+            assert engine is not None
+            until(lambda: engine.elapsed_s() > 0.2)
             return super().generate_parameters(parameter_id)
 
     assert lab.run(square, tuner=Slow(), limits=Limits(1, None, 0.2)) == "DONE"
@@ -411,7 +412,8 @@ def test_exception_in_the_tuner_ends_as_error_with_its_traceback(lab: Lab) -> No
 def test_algorithm_has_heard_everything_at_the_end(lab: Lab) -> None:
     class Slow(Draws):
         def trial_end(self, parameter_id: int, success: bool) -> None:
-            time.sleep(0.1)
+            if parameter_id == 3:  # the last to be proposed
+                until(lambda: lab.state("status") == "DONE")
             super().trial_end(parameter_id, success)
 
     tuner = Slow()
@@ -422,7 +424,7 @@ def test_algorithm_has_heard_everything_at_the_end(lab: Lab) -> None:
 def test_exception_over_what_is_heard_last_is_an_error_too(lab: Lab) -> None:
     class Breaks(Draws):
         def trial_end(self, parameter_id: int, success: bool) -> None:
-            time.sleep(0.1)  # by then the last trial has ended long ago
+            until(lambda: lab.state("status") == "DONE")
             raise ZeroDivisionError("my own bug")
 
     assert lab.run(square, tuner=Breaks(), limits=Limits(1, 1)) == "ERROR"

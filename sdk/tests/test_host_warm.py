@@ -158,10 +158,10 @@ SCRIPTS = {
         """,
     "missing module": "import no_such_module_at_all",
     "exit handlers and threads": """
-        import atexit, threading, time
+        import atexit, threading
         atexit.register(print, "at exit")
         print(threading.current_thread() is threading.main_thread(), threading.current_thread().name)
-        threading.Thread(target=lambda: (time.sleep(0.1), print("thread"))).start()
+        threading.Thread(target=lambda: (threading.main_thread().join(), print("thread"))).start()
         """,
     "own exception hook": """
         import sys

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 import pytest
+from leave import WAIT_FOR_LEAVE, Leave
 from ssh_hosts import Host, Laboratory, await_that
 
 from tune_core import Experiment, Record, TrialState
@@ -23,23 +24,16 @@ from tune_core.store.directory import ExperimentDirectory
 
 __all__ = ["Campaign", "Make", "campaign"]
 
-TRIAL = """
-import json, os, socket, sys, time
-import tune
+TRIAL = (
+    WAIT_FOR_LEAVE
+    + """
+import socket
 
 def note(*words):
     who = [tune.get_trial_id(), int(os.environ["TUNE_TRIAL_ATTEMPT"]), socket.gethostname(), os.getpid()]
     descriptor = os.open(os.environ["JOURNAL"], os.O_WRONLY | os.O_APPEND)
     os.write(descriptor, json.dumps([*who, *words]).encode() + b"\\n")
     os.close(descriptor)
-
-def wait_for_leave(step):
-    while True:
-        with open(os.environ["LEAVE"]) as file:
-            trials, allowed = json.load(file)
-        if tune.get_sequence_id() < trials or step < allowed:
-            return
-        time.sleep(0.01)
 
 note("start")
 x = tune.get_next_parameter()["x"]
@@ -53,6 +47,7 @@ wait_for_leave(float("inf"))
 tune.report_final_result(x)
 note("final", x, steps)
 """
+)
 
 
 class Note(NamedTuple):
@@ -88,8 +83,8 @@ class Campaign:
         self.journal = laboratory.shared / "journal"
         self.journal.touch()
         self.journal.chmod(0o666)
-        self.leave = laboratory.shared / "leave"
-        self.allow(trials)
+        self.leave = Leave(laboratory.shared / "leave")
+        self.leave.give(trials)
         folder = laboratory.directory / "code"
         folder.mkdir()
         (folder / "trial.py").write_text(TRIAL, encoding="utf-8")
@@ -104,7 +99,7 @@ class Campaign:
             "trialGpuNumber": gpus,
             "trialEnvironment": {
                 "JOURNAL": str(self.journal),
-                "LEAVE": str(self.leave),
+                "LEAVE": str(self.leave.path),
                 "STEPS": json.dumps(steps),
                 "STEP_S": str(step_s),
             },
@@ -114,13 +109,6 @@ class Campaign:
         }
         self.directory: ExperimentDirectory = Experiment(config).directory
         self.managers: list[subprocess.Popen[bytes]] = []
-
-    def allow(self, trials: int, *, steps: int = 0) -> None:
-        """Let so many trials go to their end, and the others report so many steps and then wait."""
-        new = self.leave.with_suffix(".new")
-        new.write_text(json.dumps([trials, steps]), encoding="utf-8")
-        new.chmod(0o644)
-        new.replace(self.leave)
 
     # Managers.
 
@@ -140,7 +128,7 @@ class Campaign:
 
     def finish(self, manager: subprocess.Popen[bytes] | None = None, within_s: float = 120) -> None:
         """Let a manager bring all trials to their end."""
-        self.allow(self.trials_wanted)
+        self.leave.give(self.trials_wanted)
         assert (manager or self.manage()).wait(timeout=within_s) == 0, self.log()
 
     def errors(self) -> str:

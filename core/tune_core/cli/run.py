@@ -209,7 +209,7 @@ def _wait(experiment: Experiment, signals: _Signals, quiet: bool) -> str:
     from tune_core.cli.live import display
 
     while True:
-        with nullcontext() if quiet or signals.hung_up else display() as screen:
+        with nullcontext() if quiet or signals.screen_is_gone else display() as screen:
             status = _watch(experiment, signals, screen)
         signals.write_to_file()
         if status is not None:
@@ -232,7 +232,7 @@ def _watch(experiment: Experiment, signals: _Signals, screen: Display | None) ->
             view = experiment.view() if screen else None
         if screen and view:
             screen.show(view)
-        if signals.interrupted or signals.terminated or (signals.hung_up and screen):
+        if signals.interrupted or signals.terminated or (screen and signals.screen_is_gone):
             return None
 
 
@@ -289,16 +289,22 @@ class _Signals:
             self.terminated = True
 
     @property
-    def hung_up(self) -> bool:
-        """Whether the terminal went away, of which there may be no signal: after `disown`, say."""
-        return not all(map(os.isatty, self._terminals))
+    def screen_is_gone(self) -> bool:
+        """Whether the display was on a terminal that went away."""
+        return 2 in self._gone()
 
     def write_to_file(self) -> None:
-        """If the terminal went away: print to the file from now on."""
-        if self.hung_up:
-            with suppress(OSError):  # a full disk; it stays connected to nothing
+        """Print to the file what would go to a terminal that went away."""
+        if gone := [number for number in self._gone() if number]:
+            try:
                 output = os.open(self._output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-                self._connect(output, [number for number in self._terminals if number])
+            except OSError:  # a full disk
+                output = os.open(os.devnull, os.O_WRONLY)
+            self._connect(output, gone)
+
+    def _gone(self) -> list[int]:
+        """Asked of them, since there may have been no signal: after `disown`, say."""
+        return [number for number in self._terminals if not os.isatty(number)]
 
     def _hang_up(self, _received: int, _frame: FrameType | None) -> None:
         # The display may be drawing just now; what it draws is not for the file.
