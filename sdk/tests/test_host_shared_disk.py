@@ -193,6 +193,41 @@ def test_runtime_is_there_for_every_experiment_that_comes(tmp_path: Path) -> Non
     assert not root.exists()
 
 
+def test_runtime_is_installed_over_one_that_is_being_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, rename = tmp_path / "root" / "runtime" / DIGEST, os.rename
+
+    def meet_half_of_another(path: str, new: str) -> None:
+        monkeypatch.undo()
+        (home / "tune").mkdir(parents=True)
+        rename(path, new)
+
+    monkeypatch.setattr(stage2.os, "rename", meet_half_of_another)
+    stage2.install(str(home), FILES, DIGEST)
+    assert stage2.find(str(home), DIGEST) == FILES
+    assert list(home.parent.iterdir()) == [home]
+
+
+def test_runtime_that_was_away_for_a_moment_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = str(tmp_path / "root" / "runtime" / DIGEST)
+    answers: list[Any] = [ImportError("cannot import name 'processes'"), FileNotFoundError(home), int]
+
+    def load(_: str) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(stage2, "load", load)
+    assert stage2.load_again(home, FILES, DIGEST) is int
+    answers[:] = [ImportError("no module named zlib")] * 100  # a Python that lacks it
+    with pytest.raises(ImportError, match="zlib"):
+        stage2.load_again(home, FILES, DIGEST)
+
+
 def until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 90
     while not holds():

@@ -6,6 +6,7 @@ Arguments: the folder that holds everything there, and the digest of the runtime
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -13,7 +14,8 @@ import sys
 from typing import Any, Callable
 
 PROTOCOL = 1
-_TRIES = 20  # when somebody else removes the runtime while it is being installed
+_TRIES = 20  # when somebody else removes the runtime while it is being installed or loaded
+_REMOVED = {errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.ESTALE}  # what is met then
 
 
 def digest_of(files: dict[str, bytes]) -> str:
@@ -85,8 +87,8 @@ def install(home: str, files: dict[str, bytes], digest: str) -> None:
             try:
                 _install(home, files, digest)
                 break
-            except (FileNotFoundError, FileExistsError):
-                if number == _TRIES - 1:
+            except OSError as error:
+                if error.errno not in _REMOVED or number == _TRIES - 1:
                     raise
     finally:
         os.umask(umask)
@@ -153,10 +155,9 @@ def load_again(home: str, files: dict[str, bytes], digest: str) -> Callable[...,
         install(home, files, digest)
         try:
             return load(home)
-        except (ImportError, OSError):
-            if find(home, digest):
-                raise
-    raise OSError(f"{home} is removed again and again")
+        except (ImportError, OSError) as error:
+            failure = error  # also where it is there again by now: others put it back, too
+    raise failure
 
 
 def main() -> None:
