@@ -1,4 +1,4 @@
-"""What several test files of core need: packages that look installed."""
+"""What several test files of core need: packages that look installed, and experiments."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from experiment_lab import Lab
 
 from tune_core.plugins import plugins
 
@@ -43,6 +44,13 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
     yield install
     plugins.cache_clear()
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """An experiment that has not begun, in a home of its own."""
+    monkeypatch.setenv("TUNE_HOME", str(tmp_path / "home"))
+    return Lab()
 
 
 HOOKS = """

@@ -113,7 +113,7 @@ def _create(config: str, tune: Tune) -> None:
     tune("create", "--config", config, program="nnictl")
     try:
         tune("view")  # until it has ended
-    except BaseException:
+    except BaseException:  # pytest.fail raises what is no Exception
         tune("stop", "--all", status=None)
         raise
     status = tune("experiment", "status", program="nnictl")
